@@ -1,0 +1,44 @@
+// Exit codes and names of the error classes.
+#include "core/base/error.h"
+
+#include <utility>
+
+namespace postnas {
+
+int exitCode(ErrorClass errorClass)
+{
+    switch (errorClass) {
+    case ErrorClass::Usage: return 2;
+    case ErrorClass::Input: return 3;
+    case ErrorClass::Resource: return 4;
+    case ErrorClass::Internal: return 5;
+    case ErrorClass::Interrupted: return 130;
+    }
+    return 5;
+}
+
+const char* errorClassName(ErrorClass errorClass)
+{
+    switch (errorClass) {
+    case ErrorClass::Usage: return "usage";
+    case ErrorClass::Input: return "input";
+    case ErrorClass::Resource: return "resource";
+    case ErrorClass::Internal: return "internal";
+    case ErrorClass::Interrupted: return "interrupted";
+    }
+    return "internal";
+}
+
+Error::Error(ErrorClass errorClass, const std::string& message, std::string hint)
+    : std::runtime_error(message)
+    , m_class(errorClass)
+    , m_hint(std::move(hint))
+{
+}
+
+Error inputError(const std::string& message, std::string hint) { return {ErrorClass::Input, message, std::move(hint)}; }
+Error usageError(const std::string& message, std::string hint) { return {ErrorClass::Usage, message, std::move(hint)}; }
+Error resourceError(const std::string& message, std::string hint) { return {ErrorClass::Resource, message, std::move(hint)}; }
+Error internalError(const std::string& message, std::string hint) { return {ErrorClass::Internal, message, std::move(hint)}; }
+
+} // namespace postnas
