@@ -26,6 +26,9 @@ if(POSTNAS_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_
 endif()
 
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-Wno-restrict) # false alarms of GCC 12 in std::string (bug 105651)
+endif()
 if(POSTNAS_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -1,0 +1,121 @@
+// JetBlock of Jet-Nemotron: the gated delta rule with a dynamic convolution on the values.
+#include "core/architecture/block_description.h"
+
+#include <cmath>
+#include <cstdlib>
+
+#include "core/base/error.h"
+
+namespace postnas {
+namespace {
+
+class JetBlock final : public BlockDescription {
+public:
+    std::string name() const override { return "jet"; }
+    std::string displayName() const override { return "JetBlock"; }
+    std::string summary() const override
+    {
+        return "The gated delta rule with per-token convolution kernels on the values and none on queries and keys.";
+    }
+    std::string source() const override { return "Gu et al. 2025, arXiv 2508.15884"; }
+    std::vector<std::string> huggingFaceNames() const override { return {"jet"}; }
+
+    std::vector<Hyperparameter> hyperparameters(const Architecture& a) const override
+    {
+        using K = Hyperparameter::Kind;
+        return {
+            {"num_heads", "Heads", "Number of independent states.", K::Integer, 1, 1024, double(a.attentionHeads)},
+            {"head_dim", "Key dim", "Key channels of a head: the rows of its state.", K::Integer, 1, 1024, double(a.headDim)},
+            {"value_dim", "Value dim", "Value channels of a head: the columns of its state.", K::Integer, 1, 4096, 2.0 * double(a.headDim)},
+            {"conv_size", "Convolution", "Taps of the dynamic causal convolution.", K::Integer, 1, 64, 4},
+            {"dconv_generator_reduction", "Generator reduction", "The kernel generator is this many times narrower than the values.",
+             K::Integer, 1, 4096, 8},
+            {"norm_eps", "Norm epsilon", "Epsilon of the gated norm on each head's output.", K::Real, 0, 1, 1e-5},
+        };
+    }
+
+    std::vector<WeightSpec> weights(const Architecture& a, const LayerSpec& l) const override
+    {
+        const std::int64_t heads = l.integer("num_heads");
+        const std::int64_t key = heads * l.integer("head_dim"), value = heads * l.integer("value_dim");
+        const std::int64_t generator = value / l.integer("dconv_generator_reduction");
+        const std::int64_t taps = l.integer("conv_size");
+        return {
+            {"q_proj.weight", {key, a.hiddenSize}},
+            {"k_proj.weight", {key, a.hiddenSize}},
+            {"v_proj.weight", {value, a.hiddenSize}},
+            {"b_proj.weight", {heads, a.hiddenSize}},
+            {"a_proj.weight", {heads, a.hiddenSize}},
+            {"A_log", {heads}},
+            {"dt_bias", {heads}},
+            {"dynamic_conv1d.kernel_generator.w1.weight", {generator, a.hiddenSize}},
+            {"dynamic_conv1d.kernel_generator.w2.weight", {value * taps, generator}},
+            {"dynamic_conv1d.kernel_generator.w2.bias", {value * taps}},
+            {"g_proj.weight", {value, a.hiddenSize}},
+            {"o_norm.weight", {l.integer("value_dim")}},
+            {"o_proj.weight", {a.hiddenSize, value}},
+        };
+    }
+
+    StateSize state(const Architecture&, const LayerSpec& l, std::int64_t, const StateTypes& types) const override
+    {
+        const double heads = double(l.integer("num_heads"));
+        const double key = double(l.integer("head_dim")), value = double(l.integer("value_dim"));
+        StateSize state;
+        state.recurrentBytes = heads * key * value * types.recurrentElementBytes;
+        state.convolutionBytes = heads * value * double(l.integer("conv_size") - 1) * types.cacheElementBytes;
+        return state;
+    }
+
+    double stateFlops(const Architecture&, const LayerSpec& l, std::int64_t) const override
+    {
+        const double heads = double(l.integer("num_heads")), value = double(l.integer("value_dim"));
+        return heads * value * (7.0 * double(l.integer("head_dim")) + 2.0 * double(l.integer("conv_size")));
+    }
+
+    /// The released configs give `expand_v` instead of a value dim, and numbers as strings ("1e-5").
+    LayerSpec readHuggingFace(const Architecture& a, const JsonReader& config) const override
+    {
+        Json plain = config.json();
+        if (plain.contains("norm_eps") && plain["norm_eps"].is_string()) {
+            const std::string text = plain["norm_eps"].get<std::string>();
+            char* end = nullptr;
+            const double value = std::strtod(text.c_str(), &end);
+            if (end == text.c_str() || *end != '\0')
+                config.fail("norm_eps", "is \"" + text + "\", which is no number");
+            plain["norm_eps"] = value;
+        }
+        LayerSpec layer = BlockDescription::readHuggingFace(a, JsonReader(plain, config.source(), "efficient_attention_config.jet"));
+        if (config.has("expand_v") && !config.has("value_dim"))
+            layer.parameters["value_dim"] = std::llround(double(layer.integer("head_dim")) * config.number("expand_v", 1e-3, 4096));
+        return layer;
+    }
+
+    Json writeHuggingFace(const Architecture&, const LayerSpec& l) const override
+    {
+        return {{"mode", "chunk"},
+                {"head_dim", l.integer("head_dim")},
+                {"expand_v", double(l.integer("value_dim")) / double(l.integer("head_dim"))},
+                {"num_heads", l.integer("num_heads")},
+                {"conv_size", l.integer("conv_size")},
+                {"dconv_generator_reduction", l.integer("dconv_generator_reduction")},
+                {"dconv_implementation", "triton"},
+                {"norm_eps", l.real("norm_eps")}};
+    }
+
+    void check(const Architecture&, const LayerSpec& l, const std::string& where) const override
+    {
+        if (l.integer("num_heads") * l.integer("value_dim") < l.integer("dconv_generator_reduction"))
+            throw usageError(where + " (jet): dconv_generator_reduction is larger than the values are wide");
+    }
+};
+
+} // namespace
+
+const BlockDescription& describe_jet()
+{
+    static const JetBlock block;
+    return block;
+}
+
+} // namespace postnas

@@ -1,0 +1,71 @@
+// The engine half of a block: its weights and how it maps hidden states, with or without a decoding state. Internal: torch.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include <torch/torch.h>
+
+#include "core/architecture/architecture.h"
+
+namespace postnas::engine {
+
+/// What decoding keeps for one layer and a batch of sequences. Created by Block::makeState for a fixed batch and capacity;
+/// forward updates it in place and allocates nothing that grows with the position.
+class BlockState {
+public:
+    virtual ~BlockState() = default;
+    /// Back to an empty sequence.
+    virtual void reset() = 0;
+    /// Bytes that are really held for the whole batch.
+    virtual std::int64_t bytes() const = 0;
+};
+
+/// Rotary tables of the positions of the current call: cos and sin, [length, headDim], float32, for every layer the same.
+struct ForwardContext {
+    torch::Tensor cosine;
+    torch::Tensor sine;
+    std::int64_t position = 0; ///< position of the first token of this call
+};
+
+class Block {
+public:
+    /// Allocates no weights; `setWeight` or `initialise` gives them.
+    Block(const Architecture& architecture, int layer);
+    virtual ~Block() = default;
+    Block(const Block&) = delete;
+    Block& operator=(const Block&) = delete;
+
+    /// hidden [batch, length, hiddenSize] -> the mixer's output of the same shape (after o_proj, before the residual).
+    /// With a state, the tokens follow those that the state has seen (prefill, chunk or single token); without, they are a
+    /// whole sequence. Differentiable without a state.
+    virtual torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const = 0;
+
+    virtual std::unique_ptr<BlockState> makeState(std::int64_t batch, std::int64_t capacity, const torch::TensorOptions& options) const = 0;
+
+    /// Random weights by the block's usual rules; `generator` makes it repeatable.
+    virtual void initialise(torch::Generator& generator, const torch::TensorOptions& options);
+    /// Copies what fits from an attention block (q, k, v, o projections of equal shape). Returns the names taken over.
+    virtual std::vector<std::string> initialiseFrom(const Block& teacher);
+
+    /// By the names of the block's description, relative to `self_attn.`.
+    const std::map<std::string, torch::Tensor>& weights() const { return m_weights; }
+    const torch::Tensor& weight(const std::string& name) const;
+    bool hasWeight(const std::string& name) const { return m_weights.contains(name); }
+    /// Checks the shape; throws Error(Input) naming the tensor.
+    virtual void setWeight(const std::string& name, torch::Tensor value);
+
+    const LayerSpec& spec() const { return m_spec; }
+    const Architecture& architecture() const { return *m_architecture; }
+
+protected:
+    const Architecture* m_architecture; ///< outlives the block (owned by the model)
+    LayerSpec m_spec;
+    std::map<std::string, torch::Tensor> m_weights;
+};
+
+/// The block of layer `layer` of the architecture, without weights. `architecture` must outlive it.
+std::unique_ptr<Block> makeBlock(const Architecture& architecture, int layer);
+
+} // namespace postnas::engine

@@ -1,0 +1,37 @@
+// The operators as C++ functions over tensors. Each call goes through the torch dispatcher (library "postnas"), which picks
+// the CPU reference or the CUDA kernel, and is differentiable.
+#pragma once
+
+#include <optional>
+#include <tuple>
+
+#include <ATen/core/Tensor.h>
+
+namespace postnas::ops {
+
+/// Gated linear attention (arXiv 2312.06635), per head:
+///   S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,   o_t = scale * S_t^T q_t
+/// q, k: [batch, length, heads, key]; v: [batch, length, heads, value]; g: log decay <= 0, [batch, length, heads, key] or
+/// [batch, length, heads] for one decay a head; initialState: [batch, heads, key, value].
+/// Returns o [batch, length, heads, value] in v's type and the final state in float32 (float64 for float64 inputs).
+std::tuple<at::Tensor, at::Tensor> gatedLinearAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                                        const at::Tensor& g, const std::optional<at::Tensor>& initialState,
+                                                        double scale);
+
+/// Gated delta rule (arXiv 2412.06464), per head, with k of unit length:
+///   S_t = exp(g_t) S_{t-1},  S_t += beta_t k_t (v_t - S_t^T k_t)^T,   o_t = scale * S_t^T q_t
+/// Shapes as above; g is [batch, length, heads] (or with a key dimension, as KDA has it); beta: [batch, length, heads].
+std::tuple<at::Tensor, at::Tensor> gatedDeltaRule(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                                  const at::Tensor& g, const at::Tensor& beta,
+                                                  const std::optional<at::Tensor>& initialState, double scale);
+
+/// Causal convolution with kernels that change per token (JetBlock):
+///   y[b,t,c] = sum_w kernels[b,t,c,w] * x[b,t-W+1+w,c]     (the last tap is the current token)
+/// x: [batch, length, channels]; kernels: [batch, length, channels, taps]; history: the taps-1 inputs before the first token,
+/// [batch, taps-1, channels], zeros when absent.
+at::Tensor dynamicConvolution(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history);
+
+/// Depthwise causal convolution: the same with kernels [channels, taps] shared by all tokens.
+at::Tensor shortConvolution(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& history);
+
+} // namespace postnas::ops
