@@ -1,83 +1,19 @@
-// Strict JSON parsing through nlohmann's SAX interface, and typed access with good errors.
+// Strict JSON parsing, and typed access with good errors.
 #include "core/base/json.h"
 
 #include <cmath>
-#include <set>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/json_builder.h"
 
 namespace postnas {
-namespace {
-
-/// Checks depth and duplicate keys while nlohmann's own DOM builder makes the value.
-class StrictChecks {
-public:
-    StrictChecks(std::string source, int maxDepth)
-        : m_source(std::move(source))
-        , m_maxDepth(maxDepth)
-    {
-    }
-
-    bool operator()(int depth, Json::parse_event_t event, Json& parsed)
-    {
-        using E = Json::parse_event_t;
-        if (event == E::object_start || event == E::array_start) {
-            if (depth >= m_maxDepth)
-                throw inputError(m_source + ": JSON is nested deeper than " + std::to_string(m_maxDepth) + " levels");
-            if (event == E::object_start)
-                m_keys.emplace_back();
-        } else if (event == E::object_end) {
-            m_keys.pop_back();
-        } else if (event == E::key) {
-            const auto key = parsed.get<std::string>();
-            if (!m_keys.back().insert(key).second)
-                throw inputError(m_source + ": key \"" + key + "\" appears twice in one object",
-                                 "Remove one of the two; readers would disagree on which one counts.");
-        }
-        return true;
-    }
-
-private:
-    std::string m_source;
-    int m_maxDepth;
-    std::vector<std::set<std::string>> m_keys;
-};
-
-/// A cheap scan before parsing: the recursive destructor and parser callbacks must never see hostile nesting.
-void checkDepth(std::string_view text, const std::string& source, int maxDepth)
-{
-    int depth = 0;
-    bool inString = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (inString) {
-            if (c == '\\')
-                ++i;
-            else if (c == '"')
-                inString = false;
-        } else if (c == '"') {
-            inString = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > maxDepth)
-                throw inputError(source + ": JSON is nested deeper than " + std::to_string(maxDepth) + " levels");
-        } else if (c == '}' || c == ']') {
-            --depth;
-        }
-    }
-}
-
-} // namespace
 
 Json parseJson(std::string_view text, const std::string& source, int maxDepth)
 {
-    checkDepth(text, source, maxDepth);
-    StrictChecks checks(source, maxDepth);
-    try {
-        return Json::parse(text.begin(), text.end(), [&](int d, Json::parse_event_t e, Json& p) { return checks(d, e, p); });
-    } catch (const Json::exception& e) {
-        throw inputError(source + ": not valid JSON: " + e.what());
-    }
+    JsonBuilder builder(source, maxDepth);
+    builder.parse(text);
+    return std::move(builder.root());
 }
 
 Json readJsonFile(const std::filesystem::path& file, std::uint64_t maxBytes)

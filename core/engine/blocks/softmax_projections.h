@@ -1,0 +1,51 @@
+// What full and sliding-window attention share: projections, head norms and rotary positions. Internal: torch.
+#pragma once
+
+#include "core/engine/blocks/block.h"
+#include "core/engine/model/functional.h"
+
+namespace postnas::engine {
+
+class SoftmaxBlock : public Block {
+public:
+    using Block::Block;
+
+protected:
+    struct Projected {
+        torch::Tensor query; ///< [batch, heads, length, dim]
+        torch::Tensor key;   ///< [batch, kvHeads, length, dim], rotated
+        torch::Tensor value; ///< [batch, kvHeads, length, dim]
+    };
+
+    torch::Tensor project(const torch::Tensor& hidden, const std::string& name) const
+    {
+        const auto bias = m_weights.find(name + ".bias");
+        return at::linear(hidden, weight(name + ".weight"), bias == m_weights.end() ? torch::Tensor() : bias->second);
+    }
+
+    Projected projections(const torch::Tensor& hidden, const ForwardContext& context) const
+    {
+        const Architecture& a = *m_architecture;
+        const auto heads = [&](const std::string& name, std::int64_t count) {
+            return project(hidden, name).view({hidden.size(0), hidden.size(1), count, a.headDim});
+        };
+        torch::Tensor q = heads("q_proj", a.attentionHeads);
+        torch::Tensor k = heads("k_proj", a.keyValueHeads);
+        const torch::Tensor v = heads("v_proj", a.keyValueHeads);
+        if (a.queryKeyNorm) {
+            q = rmsNorm(q, weight("q_norm.weight"), a.rmsNormEpsilon);
+            k = rmsNorm(k, weight("k_norm.weight"), a.rmsNormEpsilon);
+        }
+        q = applyRotary(q, context.cosine, context.sine);
+        k = applyRotary(k, context.cosine, context.sine);
+        return {q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)};
+    }
+
+    /// [batch, heads, length, dim] -> [batch, length, hidden]
+    torch::Tensor output(const torch::Tensor& attended) const
+    {
+        return project(attended.transpose(1, 2).flatten(2), "o_proj");
+    }
+};
+
+} // namespace postnas::engine

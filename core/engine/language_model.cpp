@@ -1,0 +1,225 @@
+// The facade over checkpoint, model, tokenizer and sampler.
+#include "core/engine/language_model.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <torch/torch.h>
+
+#include "core/base/error.h"
+#include "core/engine/generation/stop_strings.h"
+#include "core/engine/model/hybrid_model.h"
+#include "core/engine/model/tensor_io.h"
+#include "core/engine/runtime.h"
+#include "core/huggingface/checkpoint.h"
+#include "core/huggingface/tokenizer.h"
+
+namespace postnas::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double secondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+} // namespace
+
+struct LanguageModel::Implementation {
+    std::filesystem::path folder;
+    std::string device;
+    std::string dtype;
+    std::vector<std::string> warnings;
+    GenerationConfig generation;
+    std::optional<Tokenizer> tokenizer;
+    std::unique_ptr<HybridModel> model;
+
+    torch::Tensor idsTensor(std::span<const std::int64_t> ids, std::int64_t batch, std::int64_t length) const
+    {
+        const std::int64_t vocabulary = model->architecture().vocabularySize;
+        for (std::size_t i = 0; i < ids.size(); ++i)
+            if (ids[i] < 0 || ids[i] >= vocabulary)
+                throw inputError("input id " + std::to_string(ids[i]) + " at position " + std::to_string(i)
+                                     + " is outside the vocabulary of " + std::to_string(vocabulary) + " ids",
+                                 "Was the text tokenized with another model's tokenizer?");
+        return torch::from_blob(const_cast<std::int64_t*>(ids.data()), {batch, length}, torch::kInt64).clone().to(model->device());
+    }
+
+    void synchronise() const
+    {
+        if (model->device().is_cuda())
+            torch::cuda::synchronize();
+    }
+};
+
+LanguageModel::LanguageModel()
+    : m(std::make_unique<Implementation>())
+{
+}
+
+LanguageModel::~LanguageModel() = default;
+
+std::unique_ptr<LanguageModel> LanguageModel::open(const std::filesystem::path& folder, const LoadOptions& options)
+{
+    const Checkpoint checkpoint = Checkpoint::open(folder);
+    std::unique_ptr<LanguageModel> out(new LanguageModel());
+    Implementation& m = *out->m;
+    m.folder = folder;
+    m.device = resolveDevice(options.device);
+    m.dtype = resolveDtype(options.dtype, m.device, checkpoint.architecture().dtype);
+    m.warnings = checkpoint.warnings();
+    m.generation = checkpoint.generationConfig();
+    if (std::filesystem::exists(folder / "tokenizer.json")) {
+        m.tokenizer = Tokenizer::load(folder);
+        checkVocabulary(static_cast<std::uint64_t>(m.tokenizer->vocabularySize()), checkpoint.architecture(), folder);
+    }
+    m.model = HybridModel::load(checkpoint, torch::Device(m.device), scalarTypeNamed(m.dtype));
+    return out;
+}
+
+const Architecture& LanguageModel::architecture() const { return m->model->architecture(); }
+const Tokenizer* LanguageModel::tokenizer() const { return m->tokenizer ? &*m->tokenizer : nullptr; }
+const std::filesystem::path& LanguageModel::folder() const { return m->folder; }
+const std::string& LanguageModel::device() const { return m->device; }
+const std::string& LanguageModel::dtype() const { return m->dtype; }
+const std::vector<std::string>& LanguageModel::warnings() const { return m->warnings; }
+
+std::vector<float> LanguageModel::logits(std::span<const std::int64_t> ids, std::int64_t batch, std::int64_t length,
+                                         std::optional<std::int64_t> prefill, std::int64_t chunk) const
+{
+    const torch::InferenceMode guard;
+    const HybridModel& model = *m->model;
+    const torch::Tensor input = m->idsTensor(ids, batch, length);
+    const std::int64_t vocabulary = model.architecture().vocabularySize;
+    std::vector<float> out(static_cast<std::size_t>(batch * length * vocabulary));
+    torch::Tensor result = torch::from_blob(out.data(), {batch, length, vocabulary}, torch::kFloat32);
+    if (!prefill) {
+        if (length > 0)
+            result.copy_(model.logits(model.forward(input)));
+        return out;
+    }
+    if (*prefill < 0)
+        throw usageError("the prefill length must be at least 0");
+    ModelState state = model.makeState(batch, length);
+    const std::int64_t whole = std::min(*prefill, length);
+    const std::int64_t piece = chunk > 0 ? chunk : std::max<std::int64_t>(whole, 1);
+    for (std::int64_t begin = 0; begin < length;) {
+        const std::int64_t end = begin < whole ? std::min(whole, begin + piece) : begin + 1;
+        result.slice(1, begin, end).copy_(model.logits(model.extend(input.slice(1, begin, end), state)));
+        begin = end;
+    }
+    return out;
+}
+
+GenerateOptions LanguageModel::defaultGenerateOptions() const
+{
+    GenerateOptions options;
+    options.stopIds = m->generation.eosTokenIds;
+    return options;
+}
+
+GenerationResult LanguageModel::generate(std::span<const std::int64_t> prompt, const GenerateOptions& options,
+                                         const std::function<bool(const StreamPiece&)>& onPiece, const CancellationToken& cancellation) const
+{
+    const torch::InferenceMode guard;
+    const HybridModel& model = *m->model;
+    if (prompt.empty())
+        throw usageError("the prompt is empty", "Give at least one token; a beginning-of-text token serves when there is no text.");
+    if (options.maxNewTokens < 0 || options.prefillChunk < 1)
+        throw usageError("the number of new tokens must be at least 0 and the prefill chunk at least 1");
+    Sampler sampler(options.sampling);
+    GenerationResult result;
+    result.promptTokens = static_cast<std::int64_t>(prompt.size());
+    const torch::Tensor input = m->idsTensor(prompt, 1, result.promptTokens);
+    ModelState state = model.makeState(1, result.promptTokens + options.maxNewTokens);
+
+    const auto start = Clock::now();
+    torch::Tensor hidden;
+    for (std::int64_t begin = 0; begin < result.promptTokens; begin += options.prefillChunk) {
+        cancellation.throwIfCancelled();
+        hidden = model.extend(input.slice(1, begin, std::min(result.promptTokens, begin + options.prefillChunk)), state);
+    }
+    m->synchronise();
+    result.prefillSeconds = secondsSince(start);
+
+    std::vector<std::int64_t> seen(prompt.begin(), prompt.end());
+    std::optional<StreamDecoder> decoder;
+    if (m->tokenizer)
+        decoder.emplace(*m->tokenizer);
+    StopStringFilter stops(options.stopStrings);
+    const auto emit = [&](std::int64_t id, const std::string& text) {
+        const std::string piece = stops.push(text);
+        result.text += piece;
+        return onPiece ? onPiece({id, piece}) : true;
+    };
+
+    const auto decodeStart = Clock::now();
+    result.finishReason = "length";
+    std::int64_t decoded = 0;
+    while (static_cast<std::int64_t>(result.tokens.size()) < options.maxNewTokens) {
+        if (cancellation.cancelled()) {
+            result.finishReason = "cancelled";
+            break;
+        }
+        torch::Tensor row = model.logits(hidden.select(1, hidden.size(1) - 1)).to(torch::kCPU, torch::kFloat32).contiguous();
+        const std::int64_t id = sampler.next({row.data_ptr<float>(), static_cast<std::size_t>(row.numel())}, seen);
+        ++decoded;
+        if (std::find(options.stopIds.begin(), options.stopIds.end(), id) != options.stopIds.end()) {
+            result.finishReason = "stop";
+            break;
+        }
+        result.tokens.push_back(id);
+        seen.push_back(id);
+        const bool goOn = emit(id, decoder ? decoder->push(static_cast<std::int32_t>(id)) : std::string());
+        if (stops.stopped()) {
+            result.finishReason = "stop";
+            break;
+        }
+        if (!goOn) {
+            result.finishReason = "cancelled";
+            break;
+        }
+        if (static_cast<std::int64_t>(result.tokens.size()) < options.maxNewTokens)
+            hidden = model.extend(m->idsTensor({&id, 1}, 1, 1), state);
+    }
+    m->synchronise();
+    result.decodeSeconds = secondsSince(decodeStart);
+    result.tokensPerSecond = result.decodeSeconds > 0 ? double(decoded) / result.decodeSeconds : 0;
+    if (decoder && !stops.stopped()) {
+        std::string rest = stops.push(decoder->finish());
+        rest += stops.finish();
+        result.text += rest;
+        if (!rest.empty() && onPiece)
+            onPiece({-1, rest});
+    }
+    result.stateBytes = state.bytes();
+    return result;
+}
+
+double LanguageModel::measureDecode(std::int64_t context, std::int64_t batch, int steps) const
+{
+    const torch::InferenceMode guard;
+    const HybridModel& model = *m->model;
+    ModelState state = model.makeState(batch, context + steps + 2);
+    const std::int64_t vocabulary = model.architecture().vocabularySize;
+    const auto tokens = [&](std::int64_t length) {
+        return torch::randint(vocabulary, {batch, length}, torch::TensorOptions().dtype(torch::kInt64).device(model.device()));
+    };
+    for (std::int64_t done = 0; done < context;) {
+        const std::int64_t piece = std::min<std::int64_t>(512, context - done);
+        model.extend(tokens(piece), state);
+        done += piece;
+    }
+    std::vector<double> seconds;
+    for (int i = 0; i < steps + 2; ++i) {
+        const torch::Tensor next = tokens(1);
+        m->synchronise();
+        const auto start = Clock::now();
+        model.logits(model.extend(next, state)).argmax(-1);
+        m->synchronise();
+        if (i >= 2)
+            seconds.push_back(secondsSince(start));
+    }
+    std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
+    return double(batch) / seconds[seconds.size() / 2];
+}
+
+} // namespace postnas::engine

@@ -1,0 +1,199 @@
+// The decoder's forward passes and its table of weights.
+#include "core/engine/model/hybrid_model.h"
+
+#include "core/base/error.h"
+#include "core/engine/model/functional.h"
+
+namespace postnas::engine {
+namespace {
+
+const std::string kLayers = "model.layers.";
+
+/// "model.layers.3.self_attn.q_proj.weight" -> 3 and "self_attn.q_proj.weight"; false for other names.
+bool splitLayerName(const std::string& name, int& layer, std::string& rest)
+{
+    if (name.rfind(kLayers, 0) != 0)
+        return false;
+    const std::size_t dot = name.find('.', kLayers.size());
+    if (dot == std::string::npos)
+        return false;
+    layer = std::stoi(name.substr(kLayers.size(), dot - kLayers.size()));
+    rest = name.substr(dot + 1);
+    return true;
+}
+
+} // namespace
+
+void ModelState::reset()
+{
+    for (auto& layer : m_layers)
+        layer->reset();
+    m_position = 0;
+}
+
+std::int64_t ModelState::bytes() const
+{
+    std::int64_t sum = 0;
+    for (const auto& layer : m_layers)
+        sum += layer->bytes();
+    return sum;
+}
+
+HybridModel::HybridModel(const Architecture& architecture)
+    : m_architecture(architecture)
+    , m_layers(architecture.layers.size())
+{
+    for (int i = 0; i < m_architecture.layerCount(); ++i)
+        m_blocks.push_back(makeBlock(m_architecture, i));
+}
+
+std::unique_ptr<HybridModel> HybridModel::random(const Architecture& architecture, std::uint64_t seed, torch::Device device, torch::ScalarType dtype)
+{
+    std::unique_ptr<HybridModel> model(new HybridModel(architecture));
+    torch::Generator generator = at::detail::createCPUGenerator(seed);
+    const torch::TensorOptions options = torch::TensorOptions().device(device).dtype(dtype);
+    for (const WeightSpec& spec : modelWeights(architecture)) {
+        int layer = 0;
+        std::string rest;
+        if (splitLayerName(spec.name, layer, rest) && rest.rfind("self_attn.", 0) == 0)
+            continue;
+        torch::Tensor value = torch::ones(spec.shape, torch::kFloat32);
+        if (spec.shape.size() > 1)
+            value.normal_(0.0, architecture.initializerRange, generator);
+        model->setWeight(spec.name, value.to(options));
+    }
+    for (auto& block : model->m_blocks)
+        block->initialise(generator, options);
+    return model;
+}
+
+void HybridModel::setWeight(const std::string& name, const torch::Tensor& value)
+{
+    int index = 0;
+    std::string rest;
+    if (name == "model.embed_tokens.weight") {
+        m_embedding = value;
+        if (m_architecture.tieWordEmbeddings)
+            m_head = value;
+    } else if (name == "model.norm.weight") {
+        m_norm = value;
+    } else if (name == "lm_head.weight" && !m_architecture.tieWordEmbeddings) {
+        m_head = value;
+    } else if (splitLayerName(name, index, rest) && index >= 0 && index < m_architecture.layerCount()) {
+        LayerWeights& layer = m_layers[static_cast<std::size_t>(index)];
+        if (rest == "input_layernorm.weight")
+            layer.inputNorm = value;
+        else if (rest == "post_attention_layernorm.weight")
+            layer.outputNorm = value;
+        else if (rest == "mlp.gate_proj.weight")
+            layer.gate = value;
+        else if (rest == "mlp.up_proj.weight")
+            layer.up = value;
+        else if (rest == "mlp.down_proj.weight")
+            layer.down = value;
+        else if (rest.rfind("self_attn.", 0) == 0)
+            m_blocks[static_cast<std::size_t>(index)]->setWeight(rest.substr(10), value);
+        else
+            throw internalError("weight \"" + name + "\" has no place in the model");
+    } else {
+        throw internalError("weight \"" + name + "\" has no place in the model");
+    }
+}
+
+std::vector<std::pair<std::string, torch::Tensor>> HybridModel::namedWeights() const
+{
+    std::vector<std::pair<std::string, torch::Tensor>> out;
+    for (const WeightSpec& spec : modelWeights(m_architecture)) {
+        int index = 0;
+        std::string rest;
+        torch::Tensor value;
+        if (spec.name == "model.embed_tokens.weight") {
+            value = m_embedding;
+        } else if (spec.name == "model.norm.weight") {
+            value = m_norm;
+        } else if (spec.name == "lm_head.weight") {
+            value = m_head;
+        } else if (splitLayerName(spec.name, index, rest)) {
+            const LayerWeights& layer = m_layers[static_cast<std::size_t>(index)];
+            if (rest == "input_layernorm.weight")
+                value = layer.inputNorm;
+            else if (rest == "post_attention_layernorm.weight")
+                value = layer.outputNorm;
+            else if (rest == "mlp.gate_proj.weight")
+                value = layer.gate;
+            else if (rest == "mlp.up_proj.weight")
+                value = layer.up;
+            else if (rest == "mlp.down_proj.weight")
+                value = layer.down;
+            else
+                value = m_blocks[static_cast<std::size_t>(index)]->weight(rest.substr(10));
+        }
+        out.emplace_back(spec.name, value);
+    }
+    return out;
+}
+
+torch::Tensor HybridModel::embed(const torch::Tensor& ids) const { return at::embedding(m_embedding, ids); }
+
+ForwardContext HybridModel::context(std::int64_t first, std::int64_t length) const
+{
+    return m_rotary.context(m_architecture, first, length, device());
+}
+
+torch::Tensor HybridModel::layer(int index, const Block& mixer, const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const
+{
+    const LayerWeights& w = m_layers[static_cast<std::size_t>(index)];
+    const double epsilon = m_architecture.rmsNormEpsilon;
+    const torch::Tensor mixed = hidden + mixer.forward(rmsNorm(hidden, w.inputNorm, epsilon), context, state);
+    const torch::Tensor normed = rmsNorm(mixed, w.outputNorm, epsilon);
+    return mixed + at::linear(at::silu(at::linear(normed, w.gate)) * at::linear(normed, w.up), w.down);
+}
+
+torch::Tensor HybridModel::logits(const torch::Tensor& hidden) const
+{
+    return at::linear(rmsNorm(hidden, m_norm, m_architecture.rmsNormEpsilon), m_head);
+}
+
+const Block& HybridModel::mixer(int layer, const std::vector<const Block*>* mixers) const
+{
+    return mixers != nullptr ? *(*mixers)[static_cast<std::size_t>(layer)] : block(layer);
+}
+
+torch::Tensor HybridModel::forward(const torch::Tensor& ids, const std::vector<const Block*>* mixers,
+                                   const std::function<void(int, const torch::Tensor&)>& visit) const
+{
+    torch::Tensor hidden = embed(ids);
+    const ForwardContext positions = context(0, ids.size(1));
+    for (int i = 0; i < m_architecture.layerCount(); ++i) {
+        hidden = layer(i, mixer(i, mixers), hidden, positions, nullptr);
+        if (visit)
+            visit(i, hidden);
+    }
+    return hidden;
+}
+
+ModelState HybridModel::makeState(std::int64_t batch, std::int64_t capacity, const std::vector<const Block*>* mixers) const
+{
+    ModelState state;
+    state.m_capacity = capacity;
+    const torch::TensorOptions options = torch::TensorOptions().device(device()).dtype(dtype());
+    for (int i = 0; i < m_architecture.layerCount(); ++i)
+        state.m_layers.push_back(mixer(i, mixers).makeState(batch, capacity, options));
+    return state;
+}
+
+torch::Tensor HybridModel::extend(const torch::Tensor& ids, ModelState& state, const std::vector<const Block*>* mixers) const
+{
+    const std::int64_t length = ids.size(1);
+    if (state.m_position + length > state.m_capacity)
+        throw resourceError("the sequence of " + std::to_string(state.m_position + length) + " tokens is longer than its state was made for ("
+                            + std::to_string(state.m_capacity) + ")");
+    torch::Tensor hidden = embed(ids);
+    const ForwardContext positions = context(state.m_position, length);
+    for (int i = 0; i < m_architecture.layerCount(); ++i)
+        hidden = layer(i, mixer(i, mixers), hidden, positions, state.m_layers[static_cast<std::size_t>(i)].get());
+    state.m_position += length;
+    return hidden;
+}
+
+} // namespace postnas::engine

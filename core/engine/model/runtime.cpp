@@ -1,0 +1,77 @@
+// Opening CUDA where there is a driver, choosing devices and types.
+#include "core/engine/runtime.h"
+
+#include <algorithm>
+#include <sched.h>
+
+#include <torch/torch.h>
+
+#include "core/base/error.h"
+#include "core/base/version.h"
+#include "kernels/include/cuda_library.h"
+
+namespace postnas::engine {
+namespace {
+
+CudaStatus& cudaStatus()
+{
+    static CudaStatus status {false, "the engine was not initialised"};
+    return status;
+}
+
+int usableProcessors()
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (::sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return std::max(1, CPU_COUNT(&set));
+}
+
+} // namespace
+
+void initialiseRuntime(int threads)
+{
+    cudaStatus() = loadCudaLibrary();
+    at::set_num_threads(threads > 0 ? threads : usableProcessors());
+    at::globalContext().setDeterministicAlgorithms(false, false);
+}
+
+std::string resolveDevice(const std::string& device)
+{
+    if (device == "cpu")
+        return device;
+    const bool available = cudaStatus().available && torch::cuda::is_available();
+    if (device == "auto")
+        return available ? "cuda" : "cpu";
+    if (device == "cuda") {
+        if (!available)
+            throw usageError("device \"cuda\" is not available: " + (cudaStatus().reason.empty() ? "torch sees no GPU" : cudaStatus().reason),
+                             "Use --device cpu, or run `postnas doctor` to see what is missing.");
+        return device;
+    }
+    throw usageError("device \"" + device + "\" is unknown", "Known devices: auto, cpu, cuda.");
+}
+
+std::string resolveDtype(const std::string& dtype, const std::string& device, const std::string& checkpointDtype)
+{
+    if (dtype == "auto") {
+        if (device == "cpu")
+            return "float32";
+        return checkpointDtype == "float16" || checkpointDtype == "bfloat16" ? checkpointDtype : "float32";
+    }
+    if (dtype != "float32" && dtype != "bfloat16" && dtype != "float16")
+        throw usageError("dtype \"" + dtype + "\" is unknown", "Known types: auto, float32, bfloat16, float16.");
+    return dtype;
+}
+
+std::string describeDevice(const std::string& device)
+{
+    if (device == "cpu")
+        return "cpu (" + std::to_string(at::get_num_threads()) + " threads)";
+    return "cuda (" + cudaStatus().reason + ")";
+}
+
+std::map<std::string, std::string> versions() { return {{"postnas", kVersion}, {"torch", TORCH_VERSION}}; }
+
+} // namespace postnas::engine
