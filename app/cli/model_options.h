@@ -1,0 +1,60 @@
+// The options that every command with a model has.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "core/engine/language_model.h"
+#include "core/engine/runtime.h"
+
+namespace postnas {
+
+struct ModelOptions {
+    std::string model;
+    engine::LoadOptions load;
+    int threads = 0;
+
+    void add(CLI::App& command)
+    {
+        command.add_option("model", model, "Folder of a Hugging Face checkpoint")->required();
+        addDevice(command);
+    }
+    void addDevice(CLI::App& command)
+    {
+        command.add_option("--device", load.device, "auto, cpu or cuda")->capture_default_str();
+        command.add_option("--dtype", load.dtype, "auto, float32, bfloat16 or float16")->capture_default_str();
+        command.add_option("--threads", threads, "CPU threads; 0: as many as there are")->capture_default_str()->check(CLI::Range(0, 4096));
+    }
+    std::unique_ptr<engine::LanguageModel> open() const
+    {
+        engine::initialiseRuntime(threads);
+        return engine::LanguageModel::open(model, load);
+    }
+};
+
+struct SamplingFlags {
+    engine::GenerateOptions options;
+
+    void add(CLI::App& command)
+    {
+        command.add_option("--max-new-tokens", options.maxNewTokens, "Longest answer")->capture_default_str()->check(CLI::Range(0, 1 << 24));
+        command.add_option("--temperature", options.sampling.temperature, "0: always the most likely token")->capture_default_str();
+        command.add_option("--top-k", options.sampling.topK, "0: no limit")->capture_default_str();
+        command.add_option("--top-p", options.sampling.topP, "Share of probability kept")->capture_default_str();
+        command.add_option("--min-p", options.sampling.minP, "Least share of the most likely token's probability")->capture_default_str();
+        command.add_option("--repetition-penalty", options.sampling.repetitionPenalty, "1: none")->capture_default_str();
+        command.add_option("--seed", options.sampling.seed, "Seed of the sampling")->capture_default_str();
+        command.add_option("--stop", options.stopStrings, "Ends the text; may be given several times");
+        command.add_option("--prefill-chunk", options.prefillChunk, "Prompt tokens per forward pass")->capture_default_str()->check(CLI::Range(1, 1 << 24));
+    }
+    /// With the end-of-sequence ids of the model.
+    engine::GenerateOptions forModel(const engine::LanguageModel& model) const
+    {
+        engine::GenerateOptions out = options;
+        out.stopIds = model.defaultGenerateOptions().stopIds;
+        return out;
+    }
+};
+
+} // namespace postnas
