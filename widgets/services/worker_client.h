@@ -1,9 +1,8 @@
 // One `postnas worker` child process: asynchronous requests as JSON lines, answers as queued signals.
 #pragma once
 
-#include <functional>
 #include <map>
-#include <optional>
+#include <vector>
 
 #include <QByteArray>
 #include <QObject>
@@ -13,16 +12,11 @@
 #include <QTimer>
 
 #include "core/base/json.h"
-#include "core/jobs/event_reader.h"
+#include "widgets/services/problem.h"
 
 namespace postnas {
 
-/// What went wrong, ready for a message: plain text, never rich text.
-struct WorkerProblem {
-    QString errorClass; ///< "input", "resource", ..., or "crash" when the process died
-    QString message;    ///< one sentence
-    QString hint;       ///< may be empty
-};
+using WorkerProblem = Problem;
 
 /// A sampled continuation. `messages` wins over `prompt` when it is not empty.
 struct GenerateRequest {
@@ -94,7 +88,8 @@ private:
     void setState(State state);
     void readEvents();
     void readLog();
-    void handle(const Event& event);
+    void handleLine(const QByteArray& line);
+    void handle(const Json& event);
     void onFinished(int exitCode, QProcess::ExitStatus status);
     void onError(QProcess::ProcessError error);
     void failAll(const WorkerProblem& problem);
@@ -103,7 +98,7 @@ private:
     QString m_program;
     QStringList m_arguments {QStringLiteral("worker")};
     State m_state = State::NotRunning;
-    EventParser m_parser {"worker"};
+    QByteArray m_output; ///< incomplete line of stdout
     std::map<QString, QString> m_pending; ///< id -> command
     std::map<QString, QString> m_loading; ///< id of a load -> model folder
     QString m_loadedModel;
@@ -114,5 +109,3 @@ private:
 };
 
 } // namespace postnas
-
-Q_DECLARE_METATYPE(postnas::WorkerProblem)
