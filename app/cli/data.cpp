@@ -27,6 +27,7 @@ struct BuildArguments {
     double promptWeight = 0;
     std::int64_t shardTokens = BuildOptions {}.shardTokens;
     bool appendEndOfText = false;
+    bool controlTokens = false;
     std::int64_t limit = 0;
 };
 
@@ -56,6 +57,7 @@ void build(const BuildArguments& arguments)
     options.promptWeight = arguments.promptWeight;
     options.shardTokens = arguments.shardTokens;
     options.appendEndOfText = arguments.appendEndOfText;
+    options.controlTokens = arguments.controlTokens;
     options.maxDocuments = arguments.limit;
     options.cancellation = processCancellation();
     using Clock = std::chrono::steady_clock;
@@ -113,6 +115,8 @@ void addDataCommand(CLI::App& app)
         ->check(CLI::Range(std::int64_t {1}, std::int64_t {1} << 32));
     buildCommand->add_option("--limit", arguments->limit, "Documents at most (0: all)")->check(CLI::NonNegativeNumber);
     buildCommand->add_flag("--append-end-of-text", arguments->appendEndOfText, "End each document with the end-of-text token");
+    buildCommand->add_flag("--control-tokens", arguments->controlTokens,
+                           "Recognise control tokens that the files spell out (only for files you trust)");
     buildCommand->callback([arguments] { build(*arguments); });
 
     CLI::App* infoCommand = data->add_subcommand("info", "Counts of a folder of shards; checks it while reading");

@@ -14,7 +14,8 @@ namespace postnas {
 
 struct DocumentPart {
     std::string text;
-    double weight = 1; ///< in [0, 1]
+    double weight = 1;    ///< of the tokens that begin in it, in [0, 1]
+    bool trusted = false; ///< control tokens are recognised in it
 };
 
 struct ChatMessage {

@@ -11,29 +11,38 @@
 #include "core/base/cancellation.h"
 #include "core/data/corpus_reader.h"
 #include "core/data/token_dataset.h"
+#include "core/huggingface/text_segment.h"
 
 namespace postnas {
 
-/// A text as ids; `begins[i]` is the byte offset in the text at which token i begins.
+/// A text as ids; `begins[i]` is the byte offset in the joined text at which token i begins.
 struct TokenizedDocument {
     std::vector<std::int32_t> ids;
     std::vector<std::int64_t> begins;
 };
 
-/// What the builder needs to know of a tokenizer. `encode` is called from several threads at once. `special` says whether
-/// control tokens written in the text become control tokens (chat rendering) or stay plain text.
+/// What the builder needs to know of a tokenizer. The functions are called from several threads at once.
 struct BuilderTokenizer {
-    std::function<TokenizedDocument(const std::string& text, bool special)> encode;
+    /// Ids of the joined text of the segments; control tokens are recognised in trusted segments only.
+    std::function<TokenizedDocument(const std::vector<TextSegment>& segments)> encode;
     std::int64_t vocabularySize = 0; ///< every id is below it
     std::int32_t endOfText = -1;     ///< -1: unknown
     std::string hash;                ///< of tokenizer.json
-    /// Renders messages as (text, weight) parts; empty when the tokenizer has no chat template.
-    std::function<std::vector<DocumentPart>(const std::vector<ChatMessage>& messages, double promptWeight)> renderChat;
+    /// The chat template's text for the messages, with `generationPrompt` up to where the assistant's answer begins.
+    /// Empty when the tokenizer has none.
+    std::function<std::vector<TextSegment>(const std::vector<ChatMessage>& messages, bool generationPrompt)> renderChat;
 };
+
+/// Renders a conversation: assistant turns (what comes after the generation prompt) weigh 1, the rest `promptWeight`.
+/// Throws Error(Input) when the template does not render a conversation's beginning the same as the whole.
+std::vector<DocumentPart> renderConversation(const BuilderTokenizer& tokenizer, const std::vector<ChatMessage>& messages,
+                                             double promptWeight, const std::string& source);
 
 struct BuildOptions {
     int threads = 0;                            ///< 0: all cores
     double promptWeight = 0;                    ///< of prompts and of what is not an assistant's turn
+    /// Recognise control tokens such as <|im_start|> where the files' text spells them. Off: they are ordinary text.
+    bool controlTokens = false;
     std::int64_t shardTokens = 32 << 20;        ///< a shard is closed at the first document that passes this
     bool appendEndOfText = false;               ///< end each document with the end-of-text id, with the weight of its last token
     std::int64_t maxDocuments = 0;              ///< 0: all
