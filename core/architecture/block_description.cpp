@@ -33,6 +33,9 @@ LayerSpec BlockDescription::readHuggingFace(const Architecture& architecture, co
 {
     LayerSpec layer = defaultLayer(architecture);
     for (const Hyperparameter& p : hyperparameters(architecture)) {
+        // Sizes decide the weights' shapes: a guess would only show as a puzzling shape error later.
+        if (!config.has(p.name) && p.kind == Hyperparameter::Kind::Integer)
+            config.fail(p.name, "is missing");
         if (!config.has(p.name))
             continue;
         if (p.kind == Hyperparameter::Kind::Flag)

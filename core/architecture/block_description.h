@@ -42,7 +42,8 @@ public:
     /// Operations of the mixer for one decoded token beyond its weight products.
     virtual double stateFlops(const Architecture& architecture, const LayerSpec& layer, std::int64_t context) const = 0;
 
-    /// From and to the object of this block in `efficient_attention_config` (jet_nemotron form).
+    /// From and to the object of this block in `efficient_attention_config` (jet_nemotron form). Reading throws
+    /// Error(Input) when an integer hyperparameter is missing; others have defaults.
     virtual LayerSpec readHuggingFace(const Architecture& architecture, const JsonReader& config) const;
     virtual Json writeHuggingFace(const Architecture& architecture, const LayerSpec& layer) const;
     /// Extra checks beyond the ranges; throws Error(Usage) with `where` in front.

@@ -45,6 +45,7 @@ public:
     const Json& value(const std::string& key) const; ///< throws when missing
     const Json& json() const { return *m_object; }
     const std::string& source() const { return m_source; }
+    const std::string& path() const { return m_path; } ///< keys that lead to this object, dotted; empty at the top
 
     /// Error(Input) about `key` of this object.
     [[noreturn]] void fail(const std::string& key, const std::string& problem, const std::string& hint = {}) const;

@@ -73,11 +73,12 @@ public:
         return heads * value * (7.0 * double(l.integer("head_dim")) + 2.0 * double(l.integer("conv_size")));
     }
 
-    /// The released configs give `expand_v` instead of a value dim, and numbers as strings ("1e-5").
+    /// The released configs give `expand_v` instead of a value dim, and numbers as strings ("1e-5"); what they leave out has
+    /// the defaults of the released code's JetBlockConfig.
     LayerSpec readHuggingFace(const Architecture& a, const JsonReader& config) const override
     {
         Json plain = config.json();
-        if (plain.contains("norm_eps") && plain["norm_eps"].is_string()) {
+        if (config.has("norm_eps") && plain["norm_eps"].is_string()) {
             const std::string text = plain["norm_eps"].get<std::string>();
             char* end = nullptr;
             const double value = std::strtod(text.c_str(), &end);
@@ -85,17 +86,31 @@ public:
                 config.fail("norm_eps", "is \"" + text + "\", which is no number");
             plain["norm_eps"] = value;
         }
-        LayerSpec layer = BlockDescription::readHuggingFace(a, JsonReader(plain, config.source(), "efficient_attention_config.jet"));
-        if (config.has("expand_v") && !config.has("value_dim"))
-            layer.parameters["value_dim"] = std::llround(double(layer.integer("head_dim")) * config.number("expand_v", 1e-3, 4096));
-        return layer;
+        for (const auto& [key, value] : {std::pair{"num_heads", 6}, {"head_dim", 256}, {"conv_size", 4}, {"dconv_generator_reduction", 8}})
+            if (!config.has(key))
+                plain[key] = value;
+        const JsonReader reader(plain, config.source(), config.path());
+        if (!config.has("value_dim")) {
+            const double exact = double(reader.integer("head_dim", 1, 1024)) * reader.number("expand_v", 1e-3, 4096, 2.0);
+            const std::int64_t rounded = std::llround(exact);
+            if (std::abs(exact - double(rounded)) > 1e-3)
+                config.fail("expand_v", "times head_dim is " + std::to_string(exact) + ", which is no whole number");
+            plain["value_dim"] = rounded;
+        }
+        return BlockDescription::readHuggingFace(a, reader);
     }
 
     Json writeHuggingFace(const Architecture&, const LayerSpec& l) const override
     {
+        const double key = double(l.integer("head_dim")), value = double(l.integer("value_dim"));
+        const double heads = double(l.integer("num_heads"));
+        // The released code truncates key * expand_v, so the ratio must not round to just below.
+        double expand = value / key;
+        while (key * expand < value || heads * key * expand < heads * value)
+            expand = std::nextafter(expand, HUGE_VAL);
         return {{"mode", "chunk"},
                 {"head_dim", l.integer("head_dim")},
-                {"expand_v", double(l.integer("value_dim")) / double(l.integer("head_dim"))},
+                {"expand_v", expand},
                 {"num_heads", l.integer("num_heads")},
                 {"conv_size", l.integer("conv_size")},
                 {"dconv_generator_reduction", l.integer("dconv_generator_reduction")},
