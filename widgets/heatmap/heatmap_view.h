@@ -53,6 +53,7 @@ protected:
 private:
     void refresh();
     void updateCaption();
+    void selectTableRow(int column); ///< HeatmapPlot's column
     void exportWithDialog();
 
     HeatmapData m_data;
@@ -63,6 +64,7 @@ private:
     QComboBox* m_scale = nullptr;
     QCheckBox* m_numbers = nullptr;
     QLabel* m_caption = nullptr;
+    bool m_hasMarks = false;
 };
 
 } // namespace postnas

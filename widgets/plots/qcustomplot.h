@@ -1,8 +1,7 @@
 // The only way to include QCustomPlot: its header needs Qt's keywords, which the rest of the project switches off.
 #pragma once
 
-#include <QtGui>
-#include <QtWidgets>
+#include <QObject>
 
 // clang-format off
 #define signals Q_SIGNALS
