@@ -32,11 +32,11 @@ WorkerClient::WorkerClient(QObject* parent) : QObject(parent)
     m_killTimer.setSingleShot(true);
     connect(&m_killTimer, &QTimer::timeout, this, [this] {
         // First the polite way, then the certain one.
-        if (m_process.property("terminated").toBool()) {
+        if (m_terminated) {
             m_process.kill();
             return;
         }
-        m_process.setProperty("terminated", true);
+        m_terminated = true;
         m_process.terminate();
         m_killTimer.start(kPatienceMs);
     });
@@ -77,7 +77,7 @@ void WorkerClient::start()
     m_loading.clear();
     m_loadedModel.clear();
     m_killTimer.stop();
-    m_process.setProperty("terminated", false);
+    m_terminated = false;
     setState(State::Starting);
     if (program.isEmpty()) {
         // Answered later, so that the caller knows the request's id by then.

@@ -105,6 +105,7 @@ private:
     QByteArray m_logTail; ///< incomplete line of stderr
     QStringList m_lastLog; ///< the newest lines, for the crash message
     QTimer m_killTimer;
+    bool m_terminated = false; ///< SIGTERM was sent; SIGKILL is next
     quint64 m_nextId = 1;
 };
 
