@@ -136,7 +136,7 @@ public:
 
 private:
     void open(const std::filesystem::path& file);
-    void dropRun(const std::string& id);
+    void forgetEvents(const std::string& run);
     std::unique_ptr<Database> m_database;
     std::string m_notice;
 };

@@ -93,7 +93,11 @@ std::vector<Event> EventReader::readNew(std::size_t maxBytes)
     struct stat info {};
     if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode))
         throw inputError(m_file.string() + ": is not a regular file");
-    if (info.st_size < m_offset) {
+    // Behind a complete line is a newline; anything else means that the file is another one by now.
+    char before = '\n';
+    if (m_offset > 0 && !m_skipping && info.st_size >= m_offset && ::pread(descriptor, &before, 1, m_offset - 1) != 1)
+        before = '\0';
+    if (info.st_size < m_offset || before != '\n') {
         m_offset = 0;
         m_skipping = false;
         ++m_restarts;

@@ -55,7 +55,7 @@ public:
     std::int64_t offset() const { return m_offset; }
     std::int64_t badLines() const { return m_parser.badLines(); }
     const std::string& lastProblem() const { return m_parser.lastProblem(); }
-    /// How often the file had become shorter than what was read; reading then starts again at its beginning, and events
+    /// How often the file had become shorter than what was read, or another one; reading then starts again at its beginning, and events
     /// come again with the numbers they have in the file.
     int restarts() const { return m_restarts; }
 

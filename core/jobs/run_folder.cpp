@@ -96,7 +96,7 @@ RunFolder RunFolder::create(const fs::path& folder, const Json& spec)
     makeFolder(clean / "artifacts");
     if (!sameSpec)
         writeFileAtomically(clean / "spec.json", dumpJson(spec, 2) + "\n");
-    return {clean, spec};
+    return RunFolder(clean, spec);
 }
 
 RunFolder RunFolder::open(const fs::path& folder)
@@ -106,7 +106,7 @@ RunFolder RunFolder::open(const fs::path& folder)
     Json spec = readJsonFile(clean / "spec.json", kMaxSpecBytes);
     if (!spec.is_object())
         throw inputError((clean / "spec.json").string() + ": must be a JSON object");
-    return {clean, std::move(spec)};
+    return RunFolder(clean, std::move(spec));
 }
 
 std::string RunFolder::stage() const
