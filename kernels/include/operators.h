@@ -9,6 +9,12 @@
 
 namespace postnas::ops {
 
+/// The recurrence that the next two are instances of; without g nothing decays (DeltaNet), without beta the value itself is
+/// written (RetNet, Mamba-2 and GLA). Shapes as below.
+std::tuple<at::Tensor, at::Tensor> linearRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                                    const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
+                                                    const std::optional<at::Tensor>& initialState, double scale);
+
 /// Gated linear attention (arXiv 2312.06635), per head:
 ///   S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,   o_t = scale * S_t^T q_t
 /// q, k: [batch, length, heads, key]; v: [batch, length, heads, value]; g: log decay <= 0, [batch, length, heads, key] or

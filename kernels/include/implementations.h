@@ -1,0 +1,46 @@
+// What the bindings of the linear recurrence share: checked sizes and types of its tensors, and the functions behind the
+// dispatcher. Internal: torch.
+#pragma once
+
+#include <optional>
+#include <tuple>
+
+#include <ATen/core/Tensor.h>
+
+namespace postnas::ops {
+
+struct RecurrenceSizes {
+    std::int64_t batch = 0, length = 0, heads = 0, keyDim = 0, valueDim = 0;
+    bool decayPerChannel = false;
+};
+
+/// Throws c10::Error naming the tensor whose shape, type or device does not fit.
+RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
+                                const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState);
+
+/// (o, final state)
+using RecurrenceResult = std::tuple<at::Tensor, at::Tensor>;
+/// Gradients of q, k, v, g, beta and the initial state; undefined where there was no input.
+using RecurrenceBackwardResult = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+
+RecurrenceResult linearRecurrenceCpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
+                                     const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, double scale);
+RecurrenceBackwardResult linearRecurrenceBackwardCpu(const std::optional<at::Tensor>& gradO, const std::optional<at::Tensor>& gradFinalState,
+                                                     const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                                     const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
+                                                     const std::optional<at::Tensor>& initialState, double scale);
+
+/// y = causal convolution of x; kernels per token [batch, length, channels, taps] or shared [channels, taps].
+at::Tensor causalConvolutionCpu(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history);
+/// Gradients of x, kernels and history (undefined without history).
+std::tuple<at::Tensor, at::Tensor, at::Tensor> causalConvolutionBackwardCpu(const at::Tensor& gradY, const at::Tensor& x,
+                                                                            const at::Tensor& kernels,
+                                                                            const std::optional<at::Tensor>& history);
+
+struct ConvolutionSizes {
+    std::int64_t batch = 0, length = 0, channels = 0, taps = 0;
+    bool perToken = false;
+};
+ConvolutionSizes checkConvolution(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history);
+
+} // namespace postnas::ops

@@ -1,0 +1,68 @@
+// Shape, type and device checks of the operators' tensors; compiled into the CPU and the CUDA library.
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include "kernels/include/implementations.h"
+
+namespace postnas::ops {
+
+RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
+                                const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState)
+{
+    TORCH_CHECK(q.dim() == 4, "linear recurrence: q must be [batch, length, heads, key], it has shape ", q.sizes());
+    TORCH_CHECK(v.dim() == 4, "linear recurrence: v must be [batch, length, heads, value], it has shape ", v.sizes());
+    RecurrenceSizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3), false};
+    TORCH_CHECK(k.sizes() == q.sizes(), "linear recurrence: k has shape ", k.sizes(), ", q has ", q.sizes());
+    TORCH_CHECK(v.size(0) == s.batch && v.size(1) == s.length && v.size(2) == s.heads, "linear recurrence: v has shape ", v.sizes(),
+                ", q has ", q.sizes());
+    const auto perHead = [&](const at::Tensor& t) {
+        return t.dim() == 3 && t.size(0) == s.batch && t.size(1) == s.length && t.size(2) == s.heads;
+    };
+    if (g) {
+        s.decayPerChannel = g->dim() == 4;
+        TORCH_CHECK(s.decayPerChannel ? g->sizes() == q.sizes() : perHead(*g),
+                    "linear recurrence: g must be [batch, length, heads] or shaped as q ", q.sizes(), ", it has shape ", g->sizes());
+    }
+    if (beta) {
+        TORCH_CHECK(perHead(*beta), "linear recurrence: beta must be [batch, length, heads] of q ", q.sizes(), ", it has shape ",
+                    beta->sizes());
+    }
+    if (initialState) {
+        TORCH_CHECK(initialState->dim() == 4 && initialState->size(0) == s.batch && initialState->size(1) == s.heads &&
+                        initialState->size(2) == s.keyDim && initialState->size(3) == s.valueDim,
+                    "linear recurrence: the initial state must be [batch, heads, key, value], it has shape ", initialState->sizes(),
+                    " for q ", q.sizes(), " and v ", v.sizes());
+    }
+    for (const at::Tensor* t : {&k, &v, g ? &*g : &q, beta ? &*beta : &q, initialState ? &*initialState : &q}) {
+        TORCH_CHECK(t->is_floating_point(), "linear recurrence: a tensor is ", t->scalar_type(), "; all must be floating point");
+        TORCH_CHECK(t->device() == q.device(), "linear recurrence: tensors lie on ", q.device(), " and on ", t->device());
+    }
+    return s;
+}
+
+ConvolutionSizes checkConvolution(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history)
+{
+    TORCH_CHECK(x.dim() == 3, "causal convolution: x must be [batch, length, channels], it has shape ", x.sizes());
+    ConvolutionSizes s{x.size(0), x.size(1), x.size(2), 0, kernels.dim() == 4};
+    if (s.perToken) {
+        TORCH_CHECK(kernels.size(0) == s.batch && kernels.size(1) == s.length && kernels.size(2) == s.channels,
+                    "causal convolution: kernels have shape ", kernels.sizes(), " for x ", x.sizes());
+    } else {
+        TORCH_CHECK(kernels.dim() == 2 && kernels.size(0) == s.channels,
+                    "causal convolution: kernels must be [channels, taps] or [batch, length, channels, taps], they have shape ",
+                    kernels.sizes(), " for x ", x.sizes());
+    }
+    s.taps = kernels.size(-1);
+    TORCH_CHECK(s.taps >= 1, "causal convolution: kernels have no tap");
+    if (history)
+        TORCH_CHECK(history->dim() == 3 && history->size(0) == s.batch && history->size(1) == s.taps - 1 && history->size(2) == s.channels,
+                    "causal convolution: history must be [batch, taps - 1, channels], it has shape ", history->sizes(), " for x ",
+                    x.sizes(), " and ", s.taps, " taps");
+    for (const at::Tensor* t : {&x, &kernels, history ? &*history : &x}) {
+        TORCH_CHECK(t->is_floating_point(), "causal convolution: a tensor is ", t->scalar_type(), "; all must be floating point");
+        TORCH_CHECK(t->device() == x.device(), "causal convolution: tensors lie on ", x.device(), " and on ", t->device());
+    }
+    return s;
+}
+
+} // namespace postnas::ops
