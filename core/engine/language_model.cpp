@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "core/base/error.h"
+#include "core/engine/generation/decode_speed.h"
 #include "core/engine/generation/stop_strings.h"
 #include "core/engine/model/hybrid_model.h"
 #include "core/engine/model/tensor_io.h"
@@ -196,30 +197,7 @@ GenerationResult LanguageModel::generate(std::span<const std::int64_t> prompt, c
 
 double LanguageModel::measureDecode(std::int64_t context, std::int64_t batch, int steps) const
 {
-    const torch::InferenceMode guard;
-    const HybridModel& model = *m->model;
-    ModelState state = model.makeState(batch, context + steps + 2);
-    const std::int64_t vocabulary = model.architecture().vocabularySize;
-    const auto tokens = [&](std::int64_t length) {
-        return torch::randint(vocabulary, {batch, length}, torch::TensorOptions().dtype(torch::kInt64).device(model.device()));
-    };
-    for (std::int64_t done = 0; done < context;) {
-        const std::int64_t piece = std::min<std::int64_t>(512, context - done);
-        model.extend(tokens(piece), state);
-        done += piece;
-    }
-    std::vector<double> seconds;
-    for (int i = 0; i < steps + 2; ++i) {
-        const torch::Tensor next = tokens(1);
-        m->synchronise();
-        const auto start = Clock::now();
-        model.logits(model.extend(next, state)).argmax(-1);
-        m->synchronise();
-        if (i >= 2)
-            seconds.push_back(secondsSince(start));
-    }
-    std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
-    return double(batch) / seconds[seconds.size() / 2];
+    return measureDecodeSpeed(*m->model, nullptr, context, batch, steps);
 }
 
 } // namespace postnas::engine
