@@ -44,7 +44,7 @@ struct CandidateRow {
     event::Candidate candidate;
 };
 
-struct HeatmapCell {
+struct HeatmapRow {
     int layer = 0; ///< from 0
     std::string task;
     std::string metric;
@@ -114,7 +114,7 @@ public:
     std::vector<MetricRow> metrics(const std::string& run, const std::string& name, std::int64_t afterStep = -1);
     /// In the order of their events. `origin` and `afterSeq` narrow it.
     std::vector<CandidateRow> candidates(const std::string& run, const std::string& origin = {}, std::int64_t afterSeq = 0);
-    std::vector<HeatmapCell> heatmap(const std::string& run);
+    std::vector<HeatmapRow> heatmap(const std::string& run);
     std::vector<EventRow> events(const std::string& run, std::int64_t afterSeq = 0, int limit = 1000);
 
     // --- benchmarks

@@ -300,14 +300,14 @@ std::vector<CandidateRow> ProjectDatabase::candidates(const std::string& run, co
     return out;
 }
 
-std::vector<HeatmapCell> ProjectDatabase::heatmap(const std::string& run)
+std::vector<HeatmapRow> ProjectDatabase::heatmap(const std::string& run)
 {
     Statement query = m_database->prepare("SELECT c.layer, s.task, s.metric, s.value FROM candidates c JOIN scores s ON s.candidate = c.key "
                                           "WHERE c.run = ?1 AND c.origin = 'heatmap' AND c.layer >= 0 ORDER BY s.task, s.metric, c.layer, c.seq");
     query.bind(1, run);
-    std::vector<HeatmapCell> out;
+    std::vector<HeatmapRow> out;
     while (query.step()) {
-        HeatmapCell cell {static_cast<int>(query.integer(0)), query.text(1), query.text(2), query.real(3)};
+        HeatmapRow cell {static_cast<int>(query.integer(0)), query.text(1), query.text(2), query.real(3)};
         // A layer that was scored again under another id: the later one counts.
         if (!out.empty() && out.back().layer == cell.layer && out.back().task == cell.task && out.back().metric == cell.metric)
             out.back() = std::move(cell);
