@@ -73,6 +73,7 @@ void EventParser::feed(std::string_view bytes, std::vector<Event>& out)
 EventReader::EventReader(std::filesystem::path file, std::int64_t offset)
     : m_file(std::move(file))
     , m_offset(std::max<std::int64_t>(0, offset))
+    , m_complete(m_offset)
     , m_parser(m_file.string())
 {
 }
@@ -99,6 +100,7 @@ std::vector<Event> EventReader::readNew(std::size_t maxBytes)
         before = '\0';
     if (info.st_size < m_offset || before != '\n') {
         m_offset = 0;
+        m_complete = 0;
         m_skipping = false;
         ++m_restarts;
     }
@@ -143,7 +145,9 @@ std::vector<Event> EventReader::readNew(std::size_t maxBytes)
             buffer.clear();
             scanned = 0;
         }
-        if (consumed >= maxBytes)
+        if (!m_skipping)
+            m_complete = m_offset;
+        if (consumed >= maxBytes && !m_skipping)
             break;
     }
     return out;

@@ -52,7 +52,7 @@ public:
     std::vector<Event> readNew(std::size_t maxBytes = std::size_t {8} << 20);
 
     /// Byte offset behind the last complete line that was read: pass it to a later reader to go on there.
-    std::int64_t offset() const { return m_offset; }
+    std::int64_t offset() const { return m_complete; }
     std::int64_t badLines() const { return m_parser.badLines(); }
     const std::string& lastProblem() const { return m_parser.lastProblem(); }
     /// How often the file had become shorter than what was read, or another one; reading then starts again at its beginning, and events
@@ -62,6 +62,7 @@ public:
 private:
     std::filesystem::path m_file;
     std::int64_t m_offset = 0;
+    std::int64_t m_complete = 0; ///< m_offset, or the beginning of the too long line that is being left behind
     bool m_skipping = false;
     int m_restarts = 0;
     EventParser m_parser;

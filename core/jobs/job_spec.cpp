@@ -235,7 +235,7 @@ PlacementSpec readPlacement(const JsonReader& json, const fs::path& base)
                         withCommon({"model", "data", "tasks", "item_limit", "linear_block", "linear_parameters",
                                     "initialise_from_teacher", "training", "full_layers", "beam_width", "objectives",
                                     "placement_task", "sliding_window", "uniform_baselines", "exhaustive", "exhaustive_limit",
-                                    "evaluate_repeats", "context"}));
+                                    "report_items", "context"}));
     PlacementSpec out;
     readCommon(in, out);
     out.model = in.path("model");
@@ -277,7 +277,7 @@ PlacementSpec readPlacement(const JsonReader& json, const fs::path& base)
     in.boolean("uniform_baselines", out.uniformBaselines);
     readExhaustive(json, out);
     in.integer("exhaustive_limit", out.exhaustiveLimit, 0, 10'000'000);
-    in.integer("evaluate_repeats", out.evaluateRepeats, 1, 1000);
+    in.integer("report_items", out.reportItems, 0, kMaxSteps);
     in.integer("context", out.context, 0, std::int64_t {1} << 32);
     return out;
 }
@@ -378,7 +378,7 @@ void write(const PlacementSpec& spec, Json& out)
     else
         out["exhaustive"] = spec.exhaustive == ExhaustiveChoice::Always;
     out["exhaustive_limit"] = spec.exhaustiveLimit;
-    out["evaluate_repeats"] = spec.evaluateRepeats;
+    out["report_items"] = spec.reportItems;
     out["context"] = spec.context;
 }
 

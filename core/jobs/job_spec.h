@@ -99,7 +99,7 @@ struct PlacementSpec : CommonSpec {
     bool uniformBaselines = true;
     ExhaustiveChoice exhaustive = ExhaustiveChoice::Auto; ///< Auto: when the number of placements is within the limit
     std::int64_t exhaustiveLimit = 60;
-    int evaluateRepeats = 1;
+    std::int64_t reportItems = 0;             ///< items per task that no search sees, for the comparison at the end; 0: none
     std::int64_t context = 0; ///< tokens for which state_bytes is given; 0: the model's max_position_embeddings
 };
 
