@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QHash>
+#include <QSet>
 #include <QStringList>
 #include <QVector>
 #include <QWidget>
@@ -46,10 +47,13 @@ private:
         QVector<double> x, y; ///< x ascending
     };
     void schedule();
+    void updateGraph(int index);
+    void fitRanges();
     void showValueAt(const QPoint& position, const QPoint& global);
 
     QHash<QString, Series> m_series;
     QStringList m_order;
+    QSet<QString> m_changed; ///< series whose graphs are behind
     QCustomPlot* m_plot = nullptr;
     QCheckBox* m_logBox = nullptr;
     QTimer* m_timer = nullptr;

@@ -5,11 +5,13 @@
 
 #include "widgets/plots/candidate_model.h"
 
+class QCheckBox;
 class QComboBox;
 class QLabel;
 class QLineEdit;
 class QSortFilterProxyModel;
 class QTableView;
+class QTimer;
 
 namespace postnas {
 
@@ -54,8 +56,11 @@ protected:
     void changeEvent(QEvent* event) override;
 
 private:
+    void setUpTable();
     void refresh();
     void refreshTasks();
+    double xOf(int row) const; ///< NaN when not known
+    QString pointText(int row) const;
     void activateRow(int row);
     void exportWithDialog();
 
@@ -67,7 +72,9 @@ private:
     QComboBox* m_task = nullptr;
     QComboBox* m_metric = nullptr;
     QLineEdit* m_filter = nullptr;
+    QCheckBox* m_front = nullptr;
     QLabel* m_caption = nullptr;
+    QTimer* m_refreshTimer = nullptr;
     qint64 m_context = 0;
 };
 
