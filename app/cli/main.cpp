@@ -52,6 +52,8 @@ int main(int argc, char** argv)
         if (!std::cout)
             return report(resourceError("standard output could not be written"));
         return 0;
+    } catch (const CLI::RuntimeError& e) {
+        return e.get_exit_code(); // a command that reported its failure itself
     } catch (const CLI::ParseError& e) {
         if (e.get_exit_code() == 0)
             return app.exit(e); // --help and --version

@@ -1,0 +1,79 @@
+// Gated DeltaNet: short convolutions on q, k and v, the gated delta rule, and a gated output norm.
+#include <cmath>
+
+#include "core/engine/blocks/recurrent.h"
+#include "kernels/include/operators.h"
+
+namespace postnas::engine {
+namespace {
+
+class GatedDeltaNet final : public RecurrentBlock {
+public:
+    GatedDeltaNet(const Architecture& architecture, int layer)
+        : RecurrentBlock(architecture, layer)
+        , m_heads(m_spec.integer("num_heads"))
+        , m_keyDim(m_spec.integer("head_dim"))
+        , m_valueDim(m_spec.integer("value_dim"))
+        , m_taps(m_spec.integer("conv_size"))
+        , m_outputGate(m_spec.flag("use_gate"))
+    {
+    }
+
+    std::unique_ptr<BlockState> makeState(std::int64_t batch, std::int64_t, const torch::TensorOptions& options) const override
+    {
+        const std::int64_t rows = m_taps - 1, key = m_heads * m_keyDim, value = m_heads * m_valueDim;
+        return std::make_unique<RecurrentState>(
+            batch, m_heads, m_keyDim, m_valueDim,
+            std::vector<std::pair<std::int64_t, std::int64_t>>{{rows, key}, {rows, key}, {rows, value}}, options);
+    }
+
+    torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext&, BlockState* state) const override
+    {
+        auto* held = static_cast<RecurrentState*>(state);
+        const torch::Tensor q = convolved(hidden, "q", m_keyDim, held, 0);
+        const torch::Tensor k = convolved(hidden, "k", m_keyDim, held, 1);
+        const torch::Tensor v = convolved(hidden, "v", m_valueDim, held, 2);
+        const torch::Tensor b = project(hidden, "b_proj");
+        const torch::Tensor beta = b.to(torch::promoteTypes(b.scalar_type(), torch::kFloat32)).sigmoid();
+
+        const auto [o, final] = ops::gatedDeltaRule(unitLength(q), unitLength(k), v, logDecay(hidden), beta,
+                                                    held ? std::optional(held->recurrent) : std::nullopt,
+                                                    1.0 / std::sqrt(static_cast<double>(m_keyDim)));
+        if (held)
+            held->recurrent = final.detach();
+        return output(o, "o_norm", m_outputGate ? projectHeads(hidden, "g_proj", m_valueDim) : torch::Tensor(), hidden.scalar_type());
+    }
+
+    void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
+    {
+        Block::initialise(generator, options);
+        initialiseDecay(generator);
+        for (const char* name : {"q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"})
+            initialiseUniform(name, 1.0 / std::sqrt(static_cast<double>(m_taps)), generator);
+    }
+
+private:
+    /// silu of the short convolution of the projection `which`_proj, in heads.
+    torch::Tensor convolved(const torch::Tensor& hidden, const std::string& which, std::int64_t dim, RecurrentState* state,
+                            std::size_t history) const
+    {
+        const torch::Tensor x = project(hidden, which + "_proj");
+        const torch::Tensor y = ops::shortConvolution(x, weight(which + "_conv1d.weight").squeeze(1),
+                                                      state ? std::optional(state->histories[history]) : std::nullopt);
+        if (state)
+            advanceHistory(state->histories[history], x);
+        return at::silu(y).unflatten(-1, {m_heads, dim});
+    }
+
+    std::int64_t m_heads, m_keyDim, m_valueDim, m_taps;
+    bool m_outputGate;
+};
+
+} // namespace
+
+std::unique_ptr<Block> make_gated_delta_net(const Architecture& architecture, int layer)
+{
+    return std::make_unique<GatedDeltaNet>(architecture, layer);
+}
+
+} // namespace postnas::engine

@@ -1,0 +1,77 @@
+// JetBlock: the gated delta rule with a convolution on the values whose kernels are made from each token.
+#include <cmath>
+
+#include "core/engine/blocks/recurrent.h"
+#include "kernels/include/operators.h"
+
+namespace postnas::engine {
+namespace {
+
+class JetBlock final : public RecurrentBlock {
+public:
+    JetBlock(const Architecture& architecture, int layer)
+        : RecurrentBlock(architecture, layer)
+        , m_heads(m_spec.integer("num_heads"))
+        , m_keyDim(m_spec.integer("head_dim"))
+        , m_valueDim(m_spec.integer("value_dim"))
+        , m_taps(m_spec.integer("conv_size"))
+    {
+    }
+
+    std::unique_ptr<BlockState> makeState(std::int64_t batch, std::int64_t, const torch::TensorOptions& options) const override
+    {
+        return std::make_unique<RecurrentState>(
+            batch, m_heads, m_keyDim, m_valueDim,
+            std::vector<std::pair<std::int64_t, std::int64_t>>{{m_taps - 1, m_heads * m_valueDim}}, options);
+    }
+
+    torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext&, BlockState* state) const override
+    {
+        auto* held = static_cast<RecurrentState*>(state);
+        const torch::Tensor q = at::silu(projectHeads(hidden, "q_proj", m_keyDim));
+        const torch::Tensor k = at::silu(projectHeads(hidden, "k_proj", m_keyDim));
+        const torch::Tensor v = at::silu(values(hidden, held)).unflatten(-1, {m_heads, m_valueDim});
+        const torch::Tensor b = project(hidden, "b_proj");
+        const torch::Tensor beta = b.to(torch::promoteTypes(b.scalar_type(), torch::kFloat32)).sigmoid();
+
+        const auto [o, final] = ops::gatedDeltaRule(unitLength(q), unitLength(k), v, logDecay(hidden), beta,
+                                                    held ? std::optional(held->recurrent) : std::nullopt,
+                                                    1.0 / std::sqrt(static_cast<double>(m_keyDim)));
+        if (held)
+            held->recurrent = final.detach();
+        return output(o, "o_norm", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
+    }
+
+    void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
+    {
+        Block::initialise(generator, options);
+        initialiseDecay(generator);
+        // The bias is the part of the kernels that does not depend on the token: a short convolution's usual start.
+        initialiseUniform("dynamic_conv1d.kernel_generator.w2.bias", 1.0 / std::sqrt(static_cast<double>(m_taps)), generator);
+    }
+
+private:
+    /// The dynamic convolution of v_proj(hidden): [batch, length, heads * value].
+    torch::Tensor values(const torch::Tensor& hidden, RecurrentState* state) const
+    {
+        const std::string generator = "dynamic_conv1d.kernel_generator.";
+        const torch::Tensor x = project(hidden, "v_proj");
+        const torch::Tensor kernels =
+            project(at::silu(project(hidden, generator + "w1")), generator + "w2").unflatten(-1, {m_heads * m_valueDim, m_taps});
+        const torch::Tensor y = ops::dynamicConvolution(x, kernels, state ? std::optional(state->histories[0]) : std::nullopt);
+        if (state)
+            advanceHistory(state->histories[0], x);
+        return y;
+    }
+
+    std::int64_t m_heads, m_keyDim, m_valueDim, m_taps;
+};
+
+} // namespace
+
+std::unique_ptr<Block> make_jet(const Architecture& architecture, int layer)
+{
+    return std::make_unique<JetBlock>(architecture, layer);
+}
+
+} // namespace postnas::engine

@@ -1,0 +1,54 @@
+// What the blocks with a recurrent state share: the state itself, short convolutions with history, norms and gates.
+// Internal: torch.
+#pragma once
+
+#include <vector>
+
+#include "core/engine/blocks/block.h"
+
+namespace postnas::engine {
+
+/// A recurrent state in float32 and the last inputs of the block's convolutions. Its size does not depend on the position.
+class RecurrentState final : public BlockState {
+public:
+    /// `histories`: (taps - 1, channels) of each convolution.
+    RecurrentState(std::int64_t batch, std::int64_t heads, std::int64_t keyDim, std::int64_t valueDim,
+                   const std::vector<std::pair<std::int64_t, std::int64_t>>& histories, const torch::TensorOptions& options);
+
+    void reset() override;
+    std::int64_t bytes() const override;
+
+    torch::Tensor recurrent;               ///< [batch, heads, key, value]
+    std::vector<torch::Tensor> histories;  ///< [batch, taps - 1, channels]
+};
+
+class RecurrentBlock : public Block {
+public:
+    using Block::Block;
+
+protected:
+    /// hidden times the weight `NAME.weight`, split into heads of `dim`: [batch, length, heads, dim].
+    torch::Tensor projectHeads(const torch::Tensor& hidden, const std::string& name, std::int64_t dim) const;
+    /// hidden times the weight `NAME.weight`, plus `NAME.bias` where there is one.
+    torch::Tensor project(const torch::Tensor& hidden, const std::string& name) const;
+    /// RMSNorm of each head's output in float32, times silu(gate) when a gate is given, then o_proj. o [batch, length, heads, value].
+    torch::Tensor output(const torch::Tensor& o, const std::string& normName, const torch::Tensor& gate, torch::ScalarType type) const;
+    /// The log decay of Gated DeltaNet: -exp(A_log) * softplus(a_proj(hidden) + dt_bias), float32, [batch, length, heads].
+    torch::Tensor logDecay(const torch::Tensor& hidden) const;
+
+    /// Draws A_log = log U(1, 16) and dt_bias = inverse softplus of a step that is log-uniform in [0.001, 0.1], as Mamba-2
+    /// and Gated DeltaNet do.
+    void initialiseDecay(torch::Generator& generator);
+    /// Draws a weight from U(-bound, bound).
+    void initialiseUniform(const std::string& name, double bound, torch::Generator& generator);
+
+private:
+    void replace(const std::string& name, const torch::Tensor& value);
+};
+
+/// x / sqrt(sum(x^2) + 1e-6) over the last dimension, computed in float32 or wider.
+torch::Tensor unitLength(const torch::Tensor& x);
+/// Moves the last rows of (history, x) into `history`; x [batch, length, channels].
+void advanceHistory(torch::Tensor& history, const torch::Tensor& x);
+
+} // namespace postnas::engine
