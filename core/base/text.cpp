@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 
 namespace postnas {
@@ -68,6 +69,14 @@ std::size_t findInvalidUtf8(std::string_view text)
 {
     std::size_t bad = 0;
     for (std::size_t i = 0; i < text.size();) {
+        std::uint64_t word = 0; // eight ASCII characters at a time: most text is
+        if (i + sizeof word <= text.size()) {
+            std::memcpy(&word, text.data() + i, sizeof word);
+            if ((word & 0x8080808080808080ull) == 0) {
+                i += sizeof word;
+                continue;
+            }
+        }
         const std::size_t n = sequenceAt(text, i, bad);
         if (n == 0)
             return i;
