@@ -59,8 +59,7 @@ void HyperparameterEditor::setLayers(const QVector<int>& layers)
     } else {
         const BlockDescription* description = findBlock(block);
         const QString name = description != nullptr ? toQString(description->displayName()) : toQString(block);
-        m_heading->setText(layers.size() == 1 ? tr("%1 of layer %2").arg(name).arg(layers[0] + 1)
-                                              : tr("%1 of %n layer(s)", nullptr, static_cast<int>(layers.size())).arg(name));
+        m_heading->setText(tr("%1 of %2").arg(name, layersText(layers)));
     }
     if (block != m_block) {
         m_block = block;

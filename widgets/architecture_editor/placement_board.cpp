@@ -171,7 +171,7 @@ void PlacementBoard::popupMenu(const QPoint& global)
     auto* menu = new QMenu(this);
     menu->setObjectName(QStringLiteral("blockChooser"));
     menu->setAttribute(Qt::WA_DeleteOnClose);
-    menu->addSection(layers.size() == 1 ? tr("Layer %1").arg(layers[0] + 1) : tr("%n layer(s)", nullptr, static_cast<int>(layers.size())));
+    menu->addSection(tr("Block of %1").arg(layersText(layers)));
     const QString present = toQString(m_document.layer(layers[0]).block);
     int number = 1;
     for (const QString& name : blockOrder()) {

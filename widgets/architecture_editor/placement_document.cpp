@@ -38,6 +38,11 @@ private:
     QString m_mergeKey; ///< steps of one spin box become one step
 };
 
+QString layersText(const QVector<int>& layers)
+{
+    return layers.size() == 1 ? PlacementDocument::tr("layer %1").arg(layers[0] + 1) : PlacementDocument::tr("%1 layers").arg(layers.size());
+}
+
 PlacementDocument::PlacementDocument(QObject* parent) : QObject(parent)
 {
     m_undo.setUndoLimit(1000);
@@ -103,7 +108,7 @@ void PlacementDocument::setBlock(const QVector<int>& layers, const QString& bloc
         const LayerSpec& original = m_teacher.layers[static_cast<std::size_t>(index)];
         layer = original.block == description.name() ? original : description.defaultLayer(m_current);
     }
-    push(std::move(next), tr("%1 on %n layer(s)", nullptr, static_cast<int>(layers.size())).arg(toQString(description.displayName())));
+    push(std::move(next), tr("%1 on %2").arg(toQString(description.displayName()), layersText(layers)));
 }
 
 void PlacementDocument::setParameter(const QVector<int>& layers, const std::string& name, const Json& value)
@@ -122,7 +127,7 @@ void PlacementDocument::resetToTeacher(const QVector<int>& layers)
     Layers next = m_current.layers;
     for (const int index : layers)
         next.at(static_cast<std::size_t>(index)) = m_teacher.layers[static_cast<std::size_t>(index)];
-    push(std::move(next), tr("Teacher's block on %n layer(s)", nullptr, static_cast<int>(layers.size())));
+    push(std::move(next), tr("Teacher's block on %1").arg(layersText(layers)));
 }
 
 void PlacementDocument::setPlacement(const QStringList& blocks, const std::map<QString, Json>& parameters, const QString& description)

@@ -82,4 +82,7 @@ private:
     qint64 m_context = 65536;
 };
 
+/// "layer 3" or "5 layers", for undo texts and headings; layers count from 0 in `layers`.
+QString layersText(const QVector<int>& layers);
+
 } // namespace postnas

@@ -1,0 +1,39 @@
+// Renders icons from SVG text.
+#include "widgets/services/icons.h"
+
+#include <QFile>
+#include <QPainter>
+#include <QSvgRenderer>
+
+namespace postnas {
+namespace {
+
+void addPixmaps(QIcon& icon, QByteArray svg, const QColor& colour, QIcon::Mode mode)
+{
+    svg.replace("currentColor", colour.name().toLatin1());
+    QSvgRenderer renderer(svg);
+    for (const int size : {16, 20, 24, 32, 48, 64, 96, 128}) {
+        QPixmap pixmap(size, size);
+        pixmap.fill(Qt::transparent);
+        QPainter painter(&pixmap);
+        renderer.render(&painter);
+        painter.end();
+        icon.addPixmap(pixmap, mode);
+    }
+}
+
+} // namespace
+
+QIcon themedIcon(const QString& name, const QPalette& palette)
+{
+    QFile file(QStringLiteral(":/postnas/icons/%1.svg").arg(name));
+    QIcon icon;
+    if (!file.open(QIODevice::ReadOnly))
+        return icon;
+    const QByteArray svg = file.readAll();
+    addPixmaps(icon, svg, palette.color(QPalette::Active, QPalette::ButtonText), QIcon::Normal);
+    addPixmaps(icon, svg, palette.color(QPalette::Disabled, QPalette::ButtonText), QIcon::Disabled);
+    return icon;
+}
+
+} // namespace postnas
