@@ -33,9 +33,10 @@ class ChatView : public QWidget {
     Q_OBJECT
 
 public:
-    /// `workerProgram` is the `postnas` program; `workerArguments` normally {"worker"}.
-    ChatView(const QString& workerProgram, const QStringList& workerArguments, QWidget* parent = nullptr);
-    ~ChatView() override;
+    explicit ChatView(QWidget* parent = nullptr);
+
+    /// Another program than the found `postnas` with "worker" (tests). For processes that start from now on.
+    void setWorkerProgram(const QString& program, const QStringList& arguments);
 
     /// What the choosers offer besides "Browse…". The current choice is kept when it is still offered.
     void setModels(const QVector<ChatModelChoice>& models);
@@ -45,6 +46,7 @@ public:
     void setExamples(const QVector<ChatExample>& examples);
     void setDevice(const QString& device); ///< "auto", "cpu", "cuda"; for models loaded from now on
 
+    QToolButton* exampleButton() const { return m_exampleButton; }
     ChatColumn* column(int index) const { return m_columns[index]; }
     QPlainTextEdit* input() const { return m_input; }
     SamplingPanel* sampling() const { return m_sampling; }
@@ -72,7 +74,8 @@ protected:
 private:
     void updateButtons();
     void browse(int column);
-    void showExamples();
+    QWidget* makeToolRow();
+    void showSampling();
 
     ChatColumn* m_columns[2] = {nullptr, nullptr};
     SamplingPanel* m_sampling = nullptr;
@@ -80,6 +83,7 @@ private:
     QPushButton* m_send = nullptr;
     QPushButton* m_stop = nullptr;
     QToolButton* m_exampleButton = nullptr;
+    QToolButton* m_samplingButton = nullptr;
     QVector<ChatExample> m_examples;
 };
 
