@@ -1,7 +1,7 @@
 // Sizes and formulas of a whole model, summed over its blocks.
 #include "core/architecture/architecture.h"
 
-#include <limits>
+#include <cmath>
 
 #include "core/architecture/block_description.h"
 #include "core/base/error.h"
@@ -25,6 +25,12 @@ double layerWeightElements(const Architecture& a, int layer)
     for (const WeightSpec& weight : blockNamed(spec.block).weights(a, spec))
         sum += static_cast<double>(elementCount(weight));
     return sum;
+}
+
+/// "16", not "16.0"; "1e-05" where there is a fraction.
+std::string numberText(double value)
+{
+    return value == std::floor(value) && std::abs(value) < 1e15 ? std::to_string(static_cast<std::int64_t>(value)) : Json(value).dump();
 }
 
 double headElements(const Architecture& a) { return static_cast<double>(a.vocabularySize) * static_cast<double>(a.hiddenSize); }
@@ -139,12 +145,17 @@ void validate(const Architecture& a, const std::string& source)
         for (const Hyperparameter& p : block->hyperparameters(a)) {
             require(layer.parameters.contains(p.name), "layer " + std::to_string(i) + " lacks \"" + p.name + "\"");
             const Json& v = layer.parameters[p.name];
-            const double value = v.is_boolean() ? (v.get<bool>() ? 1.0 : 0.0)
-                : v.is_number()                 ? v.get<double>()
-                                                : std::numeric_limits<double>::quiet_NaN();
-            require(value >= p.minimum && value <= p.maximum,
-                    "layer " + std::to_string(i) + " (" + layer.block + "): " + p.name + " is " + v.dump() + "; it must be between "
-                        + std::to_string(p.minimum) + " and " + std::to_string(p.maximum));
+            const bool rightKind = p.kind == Hyperparameter::Kind::Flag ? v.is_boolean()
+                : p.kind == Hyperparameter::Kind::Integer               ? v.is_number_integer()
+                                                                        : v.is_number();
+            const std::string what = "layer " + std::to_string(i) + " (" + layer.block + "): " + p.name + " is " + v.dump() + "; it must be ";
+            if (p.kind == Hyperparameter::Kind::Flag) {
+                require(rightKind, what + "true or false");
+                continue;
+            }
+            require(rightKind && v.get<double>() >= p.minimum && v.get<double>() <= p.maximum,
+                    what + (p.kind == Hyperparameter::Kind::Integer ? "an integer" : "a number") + " between " + numberText(p.minimum)
+                        + " and " + numberText(p.maximum));
         }
         block->check(a, layer, where);
     }
