@@ -1,0 +1,558 @@
+// Opening, restoring and saving what the window shows: projects, checkpoints, runs.
+#include <algorithm>
+
+#include <QDir>
+#include <QFileInfo>
+#include <QLabel>
+#include <QMessageBox>
+#include <QStackedWidget>
+#include <QStatusBar>
+#include <QTabWidget>
+#include <QTreeView>
+
+#include "app/workbench/main_window.h"
+#include "app/workbench/welcome_page.h"
+#include "widgets/architecture_editor/placement_editor.h"
+#include "widgets/chat/chat_view.h"
+#include "widgets/checkpoint/checkpoint_page.h"
+#include "widgets/heatmap/heatmap_view.h"
+#include "widgets/jobs/log_view.h"
+#include "widgets/jobs/placement_dialog.h"
+#include "widgets/jobs/run_page.h"
+#include "widgets/models/project_model.h"
+#include "widgets/plots/search_plot_view.h"
+#include "widgets/services/convert.h"
+#include "widgets/services/sample_projects.h"
+
+namespace postnas {
+namespace {
+
+const char* const kSessionKey = "workbench/session";
+const char* const kChatKey = "workbench/chat";
+
+QString canonical(const QString& path)
+{
+    const QString real = QFileInfo(path).canonicalFilePath();
+    return real.isEmpty() ? QDir::cleanPath(QFileInfo(path).absoluteFilePath()) : real;
+}
+
+} // namespace
+
+void MainWindow::openPath(const QString& path)
+{
+    if (Project::isProject(toPath(path)))
+        openProject(path);
+    else if (looksLikeCheckpoint(path))
+        openCheckpoint(path);
+    else
+        report(tr("Open"), {QStringLiteral("input"), tr("%1 is neither a project nor a checkpoint.").arg(path),
+                            tr("A project folder holds project.json, a checkpoint folder holds config.json.")});
+}
+
+void MainWindow::openProject(const QString& path)
+{
+    try {
+        if (!mayReplacePlacement())
+            return;
+        const QString folder = canonical(path);
+        Project project = Project::open(toPath(folder));
+        saveSession();
+        forgetProject();
+        m_session = std::make_unique<ProjectSession>(std::move(project));
+        m_settings.addRecentProject(folder);
+        m_settings.setLastProject(folder);
+    } catch (...) {
+        m_settings.removeRecentProject(path);
+        refreshRecent();
+        report(tr("Open project"), Problem::current());
+        return;
+    }
+    ProjectSession* session = m_session.get();
+    connect(session, &ProjectSession::runsChanged, this, &MainWindow::refreshRuns);
+    connect(session, &ProjectSession::notice, this, &MainWindow::logMessage);
+    connect(session, &ProjectSession::failed, this, [this](const Problem& problem) {
+        m_pendingReads = 0; // answers that were waited for will not come
+        m_restoring = false;
+        report(tr("Project"), problem);
+    });
+    connect(session, &ProjectSession::runImported, this, [this](const QString& id) {
+        if (id == m_runId)
+            loadCandidates();
+    });
+    connect(session, &ProjectSession::runEnded, this, [this](const QString& id, const RunStatus& status) {
+        const RunEntry* run = m_session->findRun(id);
+        const QString name = run != nullptr ? runLabel(*run) : id;
+        statusBar()->showMessage(displayText(tr("%1 — %2").arg(name, status.sentence())), 15000);
+        logMessage(tr("%1 — %2").arg(name, status.sentence()));
+        refreshCheckpoints();
+        loadCandidates();
+    });
+    m_restoring = true;
+    ++m_pendingReads;
+    session->database().ask(
+        this, [](ProjectDatabase& database) { return std::pair(database.setting(kSessionKey), database.setting(kChatKey)); },
+        [this](const std::pair<Json, Json>& states) {
+            --m_pendingReads;
+            if (states.second.is_object()) {
+                try {
+                    m_chat->fromJson(states.second);
+                } catch (...) {
+                    logMessage(Problem::current().message);
+                }
+            }
+            restoreSession(states.first);
+            m_restoring = false;
+            // What was filled in while restoring is no change.
+            m_saveTimer.stop();
+        });
+    showPage(Page::Checkpoint);
+    refreshRecent();
+    refreshRuns();
+    refreshTitle();
+}
+
+void MainWindow::createProject(const QString& folder, const QString& teacher)
+{
+    try {
+        Project::create(toPath(folder), toStd(QDir(folder).dirName()), toPath(teacher));
+    } catch (...) {
+        report(tr("New project"), Problem::current());
+        return;
+    }
+    // A checkpoint that was only looked at moves into the new project; its edits go with it.
+    openProject(folder);
+}
+
+void MainWindow::openQuickStart()
+{
+    const QString folder = quickStartProjectFolder();
+    if (Project::isProject(toPath(folder)))
+        openProject(folder);
+    else
+        createProject(folder, quickStartModel());
+}
+
+void MainWindow::closeProject()
+{
+    if (!mayReplacePlacement())
+        return;
+    saveSession();
+    forgetProject();
+    m_settings.setLastProject({});
+    m_central->setCurrentWidget(m_welcome);
+    refreshTitle();
+    refreshActions();
+}
+
+void MainWindow::forgetProject()
+{
+    m_saveTimer.stop();
+    m_runPage->showNothing();
+    m_heatmap->clear();
+    m_search->clear();
+    m_log->clear();
+    m_chat->newConversation();
+    m_checkpointPage->showNothing();
+    m_document.clear();
+    m_session.reset(); // waits until the database has done what was queued
+    m_pendingReads = 0;
+    m_restoring = false;
+    m_checkpoints.clear();
+    m_checkpointPath.clear();
+    m_boardPath.clear();
+    m_pendingBoard = nullptr;
+    m_runId.clear();
+    m_runSpec = nullptr;
+    m_lastCandidate = 0;
+    m_treeModel->setRuns({});
+    m_treeModel->setCheckpoints({});
+}
+
+QString MainWindow::teacherPath() const
+{
+    return m_session ? toQString(m_session->project().teacher()) : m_checkpointPath;
+}
+
+bool MainWindow::mayReplacePlacement()
+{
+    // In a project the board is kept in the database; only a placement without one can be lost.
+    if (m_session || m_document.isEmpty() || m_document.undoStack()->isClean())
+        return true;
+    QMessageBox box(QMessageBox::Question, tr("Placement"), tr("The placement has changes that were not saved."),
+                    QMessageBox::Save | QMessageBox::Discard | QMessageBox::Cancel, this);
+    const int answer = box.exec();
+    if (answer == QMessageBox::Save)
+        askSavePlacement();
+    return answer == QMessageBox::Discard || (answer == QMessageBox::Save && m_document.undoStack()->isClean());
+}
+
+Json MainWindow::sessionState() const
+{
+    Json checkpoints = Json::array();
+    for (const QString& path : m_checkpoints)
+        checkpoints.push_back(toStd(path));
+    Json state {{"page", m_pages->currentIndex()},
+                {"run", toStd(m_runId)},
+                {"checkpoint", toStd(m_checkpointPath)},
+                {"checkpoints", std::move(checkpoints)},
+                {"board_of", toStd(m_boardPath)}};
+    state["board"] = m_document.isEmpty() ? m_pendingBoard : m_document.toJson();
+    return state;
+}
+
+void MainWindow::saveSession()
+{
+    m_saveTimer.stop();
+    if (!m_session || m_restoring)
+        return;
+    Json chat;
+    chat = m_chat->toJson();
+    m_session->database().post([state = sessionState(), chat = std::move(chat)](ProjectDatabase& database) {
+        database.setSetting(kSessionKey, state);
+        database.setSetting(kChatKey, chat);
+    });
+}
+
+void MainWindow::restoreSession(const Json& state)
+{
+    QString checkpoint = teacherPath();
+    int page = 0;
+    QString run;
+    try {
+        if (state.is_object()) {
+            const JsonReader in(state, "workbench.db");
+            page = static_cast<int>(in.integer("page", 0, m_pages->count() - 1, 0));
+            run = toQString(in.string("run", ""));
+            m_boardPath = toQString(in.string("board_of", ""));
+            m_pendingBoard = in.has("board") ? in.value("board") : Json(nullptr);
+            if (in.has("checkpoints"))
+                for (const std::string& path : in.strings("checkpoints"))
+                    m_checkpoints.append(toQString(path));
+            if (const QString shown = toQString(in.string("checkpoint", "")); !shown.isEmpty() && QFileInfo::exists(shown))
+                checkpoint = shown;
+        }
+    } catch (...) {
+        logMessage(Problem::current().message); // the rest of the project is as good without it
+    }
+    refreshCheckpoints();
+    // The board's model first: it may be another than the one that is looked at.
+    const QString board = m_boardPath.isEmpty() ? checkpoint : m_boardPath;
+    m_boardPath.clear();
+    if (!board.isEmpty() && board != checkpoint && QFileInfo::exists(board)) {
+        ++m_pendingReads;
+        readCheckpointAsync(
+            board, this,
+            [this, board](const CheckpointSummary& summary) {
+                --m_pendingReads;
+                m_boardPath = board;
+                m_document.setTeacher(summary.architecture, summary.name);
+                m_document.restore(m_pendingBoard);
+                m_pendingBoard = nullptr;
+            },
+            [this](const Problem& problem) {
+                --m_pendingReads;
+                logMessage(problem.text());
+            });
+        m_boardPath = board;
+    }
+    if (!checkpoint.isEmpty())
+        openCheckpoint(checkpoint);
+    if (run.isEmpty() && m_session && !m_session->runs().empty())
+        run = m_session->runs().back().id;
+    if (!run.isEmpty())
+        showRun(run);
+    showPage(static_cast<Page>(page));
+    m_pages->currentWidget()->setFocus();
+}
+
+void MainWindow::openCheckpoint(const QString& path)
+{
+    const QString real = canonical(path);
+    m_checkpointPath = real;
+    m_checkpointPage->showLoading(displayText(real));
+    if (!m_restoring)
+        showPage(Page::Checkpoint);
+    ++m_pendingReads;
+    readCheckpointAsync(
+        real, this,
+        [this](const CheckpointSummary& summary) {
+            m_pendingReads = std::max(0, m_pendingReads - 1);
+            checkpointArrived(summary);
+        },
+        [this, real](const Problem& problem) {
+            m_pendingReads = std::max(0, m_pendingReads - 1);
+            if (real != m_checkpointPath)
+                return; // another one was opened meanwhile
+            m_checkpointPage->showProblem(real, problem);
+            logMessage(problem.text());
+        });
+}
+
+void MainWindow::checkpointArrived(const CheckpointSummary& summary)
+{
+    if (summary.path != m_checkpointPath)
+        return;
+    m_checkpointPage->showCheckpoint(summary);
+    if (m_session) {
+        try {
+            if (m_session->project().info().teacher.empty() && summary.hasWeights)
+                m_session->setTeacher(summary.path);
+        } catch (...) {
+            report(tr("Project"), Problem::current());
+        }
+        const bool known = summary.path == canonical(teacherPath()) || m_checkpoints.contains(summary.path) ||
+                           summary.path.startsWith(canonical(toQString(m_session->project().runsFolder())) + QLatin1Char('/'));
+        if (!known)
+            m_checkpoints.append(summary.path);
+        refreshCheckpoints();
+        m_saveTimer.start();
+    }
+    // The board follows until it has something of its own.
+    if (m_boardPath.isEmpty() || (!m_session && mayReplacePlacement())) {
+        m_boardPath = summary.path;
+        m_document.setTeacher(summary.architecture, summary.name);
+        if (m_pendingBoard.is_object())
+            m_document.restore(m_pendingBoard);
+        m_pendingBoard = nullptr;
+    }
+    m_treeModel->indexOf(ProjectModel::Kind::Checkpoint, summary.path);
+    m_tree->setCurrentIndex(m_treeModel->indexOf(ProjectModel::Kind::Checkpoint, summary.path));
+    refreshActions();
+}
+
+void MainWindow::editCheckpoint()
+{
+    const auto& summary = m_checkpointPage->summary();
+    if (!summary)
+        return;
+    if (m_boardPath != summary->path) {
+        const Architecture& theirs = summary->architecture;
+        const Architecture& ours = m_document.teacher();
+        const bool related = !m_document.isEmpty() && theirs.layerCount() == ours.layerCount() && theirs.hiddenSize == ours.hiddenSize;
+        try {
+            if (related) {
+                // A hybrid of the board's teacher: its layers, as one step that can be undone, beside the teacher's numbers.
+                m_document.load(toPath(summary->path));
+            } else if (mayReplacePlacement()) {
+                m_boardPath = summary->path;
+                m_document.setTeacher(theirs, summary->name);
+            }
+        } catch (...) {
+            report(tr("Placement"), Problem::current());
+        }
+    }
+    showPage(Page::Placement);
+    m_editor->setFocus();
+}
+
+void MainWindow::refreshCheckpoints()
+{
+    if (!m_session)
+        return;
+    std::vector<ProjectModel::CheckpointEntry> entries;
+    QVector<ChatModelChoice> choices;
+    const auto add = [&](const QString& label, const QString& path) {
+        if (path.isEmpty() || std::any_of(entries.begin(), entries.end(), [&](const auto& entry) { return entry.path == path; }))
+            return;
+        entries.push_back({label, path});
+        choices.append({displayText(label, 200), path});
+    };
+    if (const QString teacher = teacherPath(); !teacher.isEmpty())
+        add(tr("Teacher: %1").arg(QFileInfo(canonical(teacher)).fileName()), canonical(teacher));
+    for (const RunEntry& run : m_session->runs())
+        if (const QString hybrid = hybridOf(run.id); !hybrid.isEmpty())
+            add(tr("Hybrid of %1").arg(runLabel(run)), canonical(hybrid));
+    for (const QString& path : m_checkpoints)
+        add(QFileInfo(path).fileName(), path);
+    m_treeModel->setCheckpoints(entries);
+    m_tree->expand(m_treeModel->checkpointGroup()->index());
+    m_chat->setModels(choices);
+}
+
+void MainWindow::refreshRuns()
+{
+    if (!m_session)
+        return;
+    m_treeModel->setRuns(m_session->runs());
+    m_tree->expand(m_treeModel->runGroup()->index());
+    const auto active = std::count_if(m_session->runs().begin(), m_session->runs().end(), [](const RunEntry& run) { return run.status.isActive(); });
+    m_statusRun->setText(active == 0 ? tr("No worker is running") : active == 1 ? tr("1 worker is running") : tr("%1 workers are running").arg(active));
+    refreshActions();
+}
+
+QString MainWindow::hybridOf(const QString& runId) const
+{
+    if (!m_session || runId.isEmpty())
+        return {};
+    const QString folder = toQString(m_session->project().runsFolder() / toPath(runId) / "artifacts" / "hybrid");
+    return looksLikeCheckpoint(folder) ? folder : QString();
+}
+
+void MainWindow::refreshTitle()
+{
+    const QString name = m_session ? displayText(toQString(m_session->project().info().name), 100) : QString();
+    setWindowTitle(name.isEmpty() ? tr("PostNAS Workbench") : tr("%1[*] — PostNAS Workbench").arg(name));
+    setWindowModified(!m_session && !m_document.isEmpty() && !m_document.undoStack()->isClean());
+    m_statusProject->setText(m_session ? displayText(toQString(m_session->project().path())) : tr("No project"));
+}
+
+void MainWindow::refreshActions()
+{
+    const JobLauncher* job = m_runPage->launcher();
+    const RunState runState = job != nullptr ? job->state() : RunState::Finished;
+    m_closeProject->setEnabled(m_session != nullptr || !isWelcome());
+    m_savePlacement->setEnabled(!m_document.isEmpty());
+    m_openPlacement->setEnabled(!m_document.isEmpty());
+    m_stop->setEnabled(runState == RunState::Running || runState == RunState::Starting);
+    m_resume->setEnabled(job != nullptr && !job->status().isActive() && runState != RunState::Finished && job->status().resumable);
+    m_chatHybrid->setEnabled(!hybridOf(m_runId).isEmpty());
+}
+
+// --- runs
+
+void MainWindow::newSearch()
+{
+    if (!m_session) {
+        QMessageBox box(QMessageBox::Question, tr("New placement search"),
+                        tr("A search keeps its results in a project. Make a project for this checkpoint now?"),
+                        QMessageBox::Yes | QMessageBox::Cancel, this);
+        if (box.exec() == QMessageBox::Yes)
+            askNewProject();
+        if (!m_session)
+            return;
+    }
+    std::filesystem::path newest;
+    for (const RunEntry& run : m_session->runs())
+        if (run.stage == QLatin1String("placement"))
+            newest = m_session->project().runsFolder() / toPath(run.id) / "spec.json";
+    auto* dialog = new PlacementDialog(defaultPlacementSpec(newest, m_session->project().teacher()), this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(dialog, &QDialog::accepted, this, [this, dialog] { startSearch(dialog->spec()); });
+    dialog->open();
+}
+
+void MainWindow::startSearch(const Json& spec)
+{
+    if (!m_session)
+        return;
+    try {
+        const QString id = m_session->startRun("placement", spec);
+        showRun(id);
+        showPage(Page::Run);
+        m_saveTimer.start();
+    } catch (...) {
+        report(tr("New placement search"), Problem::current());
+    }
+}
+
+void MainWindow::showRun(const QString& runId)
+{
+    if (!m_session)
+        return;
+    const RunEntry* run = m_session->findRun(runId);
+    if (run == nullptr)
+        return;
+    if (run->status.state == RunState::Broken) {
+        report(tr("Run"), run->status.problem);
+        return;
+    }
+    JobLauncher* launcher = m_session->launcher(runId);
+    if (launcher == nullptr)
+        return;
+    m_tree->setCurrentIndex(m_treeModel->indexOf(ProjectModel::Kind::Run, runId));
+    const bool same = runId == m_runId;
+    m_runPage->showRun(launcher, runLabel(*run));
+    if (same)
+        return;
+    m_runId = runId;
+    m_runSpec = launcher->run().spec();
+    m_lastCandidate = 0;
+    HeatmapData heatmap;
+    qint64 context = 0;
+    if (m_runSpec.is_object()) {
+        try {
+            const JsonReader spec(m_runSpec, "spec.json");
+            heatmap.model = displayText(toQString(spec.string("model", "")));
+            heatmap.block = displayText(toQString(spec.string("linear_block", "")), 60);
+            context = spec.integer("context", 0, INT64_MAX, 0);
+        } catch (const std::exception&) {
+            // Labels only; the worker reports what is wrong with a spec.
+        }
+    }
+    m_heatmap->setData(heatmap);
+    m_search->clear();
+    m_search->setContext(context);
+    loadCandidates();
+    refreshActions();
+    m_saveTimer.start();
+}
+
+void MainWindow::loadCandidates()
+{
+    if (!m_session || m_runId.isEmpty())
+        return;
+    ++m_pendingReads;
+    m_session->database().ask(
+        this,
+        [run = toStd(m_runId), after = m_lastCandidate](ProjectDatabase& database) {
+            return std::pair(run, database.candidates(run, {}, after));
+        },
+        [this](const std::pair<std::string, std::vector<CandidateRow>>& answer) {
+            m_pendingReads = std::max(0, m_pendingReads - 1);
+            if (toQString(answer.first) == m_runId)
+                takeCandidates(answer.second);
+        });
+}
+
+void MainWindow::takeCandidates(const std::vector<CandidateRow>& rows)
+{
+    std::vector<event::Candidate> candidates;
+    for (const CandidateRow& row : rows) {
+        m_lastCandidate = std::max<qint64>(m_lastCandidate, row.seq);
+        candidates.push_back(row.candidate);
+    }
+    if (candidates.empty())
+        return;
+    HeatmapData heatmap = m_heatmap->data();
+    bool changed = false;
+    for (const event::Candidate& candidate : candidates)
+        changed = applyCandidate(heatmap, candidate) || changed;
+    if (changed)
+        m_heatmap->setData(heatmap);
+    m_search->addCandidates(candidates);
+}
+
+void MainWindow::applyPlacement(const QStringList& blocks)
+{
+    std::map<QString, Json> parameters;
+    if (m_runSpec.is_object()) {
+        if (m_runSpec.contains("linear_block") && m_runSpec["linear_block"].is_string() && m_runSpec.contains("linear_parameters"))
+            parameters[toQString(m_runSpec["linear_block"].get<std::string>())] = m_runSpec["linear_parameters"];
+        if (m_runSpec.contains("sliding_window") && m_runSpec["sliding_window"].is_object() && m_runSpec["sliding_window"].contains("window"))
+            parameters[QStringLiteral("sliding_window")] = Json {{"window_size", m_runSpec["sliding_window"]["window"]}};
+    }
+    try {
+        m_document.setPlacement(blocks, parameters, tr("Placement of the search"));
+        showPage(Page::Placement);
+        m_editor->setFocus();
+    } catch (...) {
+        report(tr("Placement"), Problem::current());
+    }
+}
+
+void MainWindow::chatTeacherAndHybrid()
+{
+    const QString hybrid = hybridOf(m_runId);
+    if (hybrid.isEmpty())
+        return;
+    QString teacher = teacherPath();
+    if (m_runSpec.is_object() && m_runSpec.contains("model") && m_runSpec["model"].is_string())
+        teacher = toQString(m_runSpec["model"].get<std::string>());
+    showPage(Page::Chat);
+    if (m_chat->model(0) != canonical(teacher))
+        m_chat->setModel(0, canonical(teacher));
+    if (m_chat->model(1) != canonical(hybrid))
+        m_chat->setModel(1, canonical(hybrid));
+}
+
+} // namespace postnas
