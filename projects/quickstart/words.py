@@ -59,7 +59,7 @@ SMALL_TALK = [
 ]
 
 OPENERS = ["Question", "Answer", "Compute", "Steps", "Repeat", "Facts", "Text", "Options", "user", "assistant", "system",
-           "What", "Where", "Which", "How", "In", "The", "A", "B", "C", "D"]
+           "Again", "We", "What", "Where", "Which", "How", "In", "The", "A", "B", "C", "D"]
 
 
 def makeFacts(seed):
@@ -80,6 +80,6 @@ def allWords():
     for pair in SMALL_TALK:
         for text in pair:
             plain.update(text.replace(".", "").replace(",", "").replace("?", "").split())
-    plain.update("The the is of what text question answer".split())
+    plain.update("The the is of what text question answer Options We we call do which letter".split())
     opening = set(OPENERS) | {w for pair in SMALL_TALK for t in pair for w in t.replace(".", "").split()[:1]}
     return sorted(" " + w for w in plain) + sorted(opening)
