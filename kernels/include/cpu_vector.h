@@ -89,6 +89,30 @@ struct Row {
             r.part[i] = reinterpret_cast<const Vector*>(from)[i];
         return r;
     }
+    /// The first `count` numbers from any address, zeros behind them.
+    static POSTNAS_INLINE Row loadPart(const Scalar* from, std::int64_t count)
+    {
+        Row r;
+        if (count == Columns) {
+            __builtin_memcpy(&r, from, sizeof r);
+            return r;
+        }
+        alignas(64) Scalar buffer[Columns] = {};
+        for (std::int64_t i = 0; i < count; ++i)
+            buffer[i] = from[i];
+        return load(buffer);
+    }
+    POSTNAS_INLINE void storePart(Scalar* to, std::int64_t count) const
+    {
+        if (count == Columns) {
+            __builtin_memcpy(to, this, sizeof *this);
+            return;
+        }
+        alignas(64) Scalar buffer[Columns];
+        store(buffer);
+        for (std::int64_t i = 0; i < count; ++i)
+            to[i] = buffer[i];
+    }
     POSTNAS_INLINE void store(Scalar* to) const
     {
 #pragma GCC unroll 16

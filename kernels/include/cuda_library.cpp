@@ -20,9 +20,9 @@ std::string lastError()
     return text ? text : "unknown error";
 }
 
-/// The name of the first GPU, asked of the driver itself: loading torch's CUDA library costs seconds and a gigabyte of
+/// Name and memory of the first GPU, asked of the driver itself: loading torch's CUDA library costs seconds and a gigabyte of
 /// address space, so that machines without a GPU should not pay for it.
-bool firstDevice(std::string& nameOrReason)
+bool firstDevice(std::string& nameOrReason, std::uint64_t& memoryBytes)
 {
     void* driver = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!driver) {
@@ -47,6 +47,9 @@ bool firstDevice(std::string& nameOrReason)
     }
     char text[256] = {};
     nameOrReason = name(text, static_cast<int>(sizeof text) - 1, 0) == 0 ? text : "NVIDIA GPU";
+    const auto memory = reinterpret_cast<int (*)(std::size_t*, int)>(::dlsym(driver, "cuDeviceTotalMem_v2"));
+    if (std::size_t bytes = 0; memory && memory(&bytes, 0) == 0)
+        memoryBytes = bytes;
     return true;
 }
 
@@ -105,7 +108,7 @@ void openOperators(CudaStatus& status)
 CudaStatus load()
 {
     CudaStatus status;
-    if (!firstDevice(status.reason)) {
+    if (!firstDevice(status.reason, status.memoryBytes)) {
         status.operatorsReason = status.reason;
         return status;
     }

@@ -2,6 +2,7 @@
 // without a GPU.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace postnas {
@@ -11,6 +12,7 @@ struct CudaStatus {
     std::string reason;     ///< the GPU's name when available; otherwise why not
     bool operators = false; ///< the project's CUDA operators are open as well; without them operators run on the CPU
     std::string operatorsReason; ///< the file that was opened, or why none was
+    std::uint64_t memoryBytes = 0; ///< of the GPU
 };
 
 /// Tries once a process; later calls give the same answer. Must run before the first question about CUDA, since torch

@@ -137,21 +137,18 @@ POSTNAS_INLINE void forwardTile(const RecurrenceInputs<Scalar>& in, const Recurr
                                 Scalar* state)
 {
     using R = Row<Scalar, Bytes, kTileColumns>;
-    alignas(64) Scalar buffer[kTileColumns];
     tile.loadState(in, in.initialState, state);
     for (std::int64_t t = 0; t < in.length; ++t) {
         const std::int64_t index = tile.token(in, t);
         const Token<Scalar, D> token(in, index);
-        copyIn(buffer, in.v + index * in.valueDim + tile.column, tile.columns);
-        R u = R::load(buffer);
+        R u = R::loadPart(in.v + index * in.valueDim + tile.column, tile.columns);
         if constexpr (Delta) {
             u = deltaError<Scalar, Bytes, D>(token, state, in.keyDim, u);
             u *= in.beta[index];
         }
         R o = advance<Scalar, Bytes, D, true>(token, state, state, in.keyDim, u);
         o *= in.scale;
-        o.store(buffer);
-        std::copy_n(buffer, tile.columns, out.o + index * in.valueDim + tile.column);
+        o.storePart(out.o + index * in.valueDim + tile.column, tile.columns);
     }
     tile.storeState(in, state, out.finalState);
 }
@@ -180,12 +177,10 @@ POSTNAS_INLINE void backwardToken(const RecurrenceInputs<Scalar>& in, const Recu
     const std::int64_t keyDim = in.keyDim;
     Scalar* gradQ = grad.q + index * keyDim;
     Scalar* gradK = grad.k + index * keyDim;
-    alignas(64) Scalar buffer[kTileColumns];
 
     R gradO = R::zero();
     if (grad.gradO) {
-        copyIn(buffer, grad.gradO + index * in.valueDim + tile.column, tile.columns);
-        gradO = R::load(buffer);
+        gradO = R::loadPart(grad.gradO + index * in.valueDim + tile.column, tile.columns);
         gradO *= in.scale;
     }
     const R e = R::load(error); // v without the delta rule
@@ -235,10 +230,8 @@ POSTNAS_INLINE void backwardToken(const RecurrenceInputs<Scalar>& in, const Recu
     }
     if constexpr (D == Decay::PerHead)
         grad.g[index] += headGate.sum();
-    gradV.store(buffer);
-    Scalar* gradOut = grad.v + index * in.valueDim + tile.column;
-    for (std::int64_t j = 0; j < tile.columns; ++j)
-        gradOut[j] += buffer[j];
+    // Each value column belongs to one tile, so this is its only contribution.
+    gradV.storePart(grad.v + index * in.valueDim + tile.column, tile.columns);
 }
 
 template <typename Scalar, int Bytes, Decay D, bool Delta>
@@ -247,13 +240,11 @@ POSTNAS_INLINE void backwardTile(const RecurrenceInputs<Scalar>& in, const Recur
 {
     using R = Row<Scalar, Bytes, kTileColumns>;
     const std::int64_t size = scratch.stateSize, chunk = scratch.chunk;
-    alignas(64) Scalar buffer[kTileColumns];
     // From `before` to `after`; the delta error (or v) of the token goes to `error`.
     const auto step = [&](std::int64_t index, const Scalar* before, Scalar* after, Scalar* error) __attribute__((always_inline))
     {
         const Token<Scalar, D> token(in, index);
-        copyIn(buffer, in.v + index * in.valueDim + tile.column, tile.columns);
-        R u = R::load(buffer);
+        R u = R::loadPart(in.v + index * in.valueDim + tile.column, tile.columns);
         if constexpr (Delta)
             u = deltaError<Scalar, Bytes, D>(token, before, in.keyDim, u);
         u.store(error);
