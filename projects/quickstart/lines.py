@@ -112,9 +112,6 @@ class Maker:
         return parts + [("\n", FILLER)], 2 * STATEMENT_TOKENS * count + 5
 
     # Knowledge -------------------------------------------------------------------------------------------------
-    def statement(self, name, key):
-        return words.ATTRIBUTES[key][1].format(n=name, v=self.facts[name, key])
-
     def statements(self, count):
         parts, tokens = [("Facts:", FILLER)], 2
         for name, key in self.rng.sample(self.factKeys, count):
