@@ -29,8 +29,20 @@ const char* errorClassName(ErrorClass errorClass)
     return "internal";
 }
 
+namespace {
+
+/// what() ends at a NUL, which names from hostile files can hold.
+std::string withoutNul(std::string text)
+{
+    for (std::size_t at = text.find('\0'); at != std::string::npos; at = text.find('\0', at))
+        text.replace(at, 1, "\\0");
+    return text;
+}
+
+} // namespace
+
 Error::Error(ErrorClass errorClass, const std::string& message, std::string hint)
-    : std::runtime_error(message)
+    : std::runtime_error(withoutNul(message))
     , m_class(errorClass)
     , m_hint(std::move(hint))
 {
