@@ -6,17 +6,16 @@
 
 #include "core/base/error.h"
 #include "core/engine/evaluation/likelihood.h"
+#include "core/engine/generation/stop_strings.h"
 #include "core/huggingface/chat_template.h"
-#include "core/huggingface/tokenizer.h"
-#include "core/tasks/task.h"
-#include "core/tasks/task_metrics.h"
 
 namespace postnas::engine {
 namespace {
 
-/// One item as ids: a request for each choice (one only for loglikelihood and generation tasks).
+/// One item as ids: a request for each choice, one for a loglikelihood task; for generation the prompt alone.
 struct EncodedItem {
     std::vector<LikelihoodRequest> requests;
+    std::vector<std::int32_t> prompt;
     TaskItem item;
 };
 
@@ -50,6 +49,29 @@ LikelihoodRequest encode(const Tokenizer& tokenizer, std::vector<TextSegment> co
     return request;
 }
 
+/// Greedy text after the prompt, up to a stop string, an end-of-sequence id or the item's limit.
+std::string generateText(const HybridModel& model, const std::vector<const Block*>* mixers, const Tokenizer& tokenizer, const EncodedItem& item)
+{
+    const torch::InferenceMode guard;
+    const auto& eos = model.architecture().eosTokenIds;
+    ModelState state = model.makeState(1, static_cast<std::int64_t>(item.prompt.size()) + item.item.maxTokens, mixers);
+    const auto options = torch::TensorOptions().dtype(torch::kInt64);
+    torch::Tensor next = torch::tensor(std::vector<std::int64_t>(item.prompt.begin(), item.prompt.end()), options).unsqueeze(0);
+    StreamDecoder decoder(tokenizer);
+    StopStringFilter stops(item.item.stop);
+    std::string text;
+    for (int i = 0; i < item.item.maxTokens && !stops.stopped(); ++i) {
+        const torch::Tensor hidden = model.extend(next.to(model.device()), state, mixers);
+        const auto id = model.logits(hidden.select(1, hidden.size(1) - 1)).argmax(-1).item<std::int64_t>();
+        if (std::find(eos.begin(), eos.end(), id) != eos.end())
+            break;
+        text += stops.push(decoder.push(static_cast<std::int32_t>(id)));
+        next = torch::full({1, 1}, id, options);
+    }
+    text += stops.push(decoder.finish());
+    return text + stops.finish();
+}
+
 } // namespace
 
 struct TaskSuite::Task {
@@ -63,6 +85,7 @@ struct TaskSuite::Task {
 
 TaskSuite::TaskSuite(const std::vector<std::filesystem::path>& taskFiles, const std::filesystem::path& tokenizerFolder, const Tokenizer& tokenizer,
                      std::int64_t searchItems, std::int64_t reportItems)
+    : m_tokenizer(tokenizer)
 {
     std::optional<ChatTemplate> chat;
     if (tokenizer.chatTemplate())
@@ -75,6 +98,8 @@ TaskSuite::TaskSuite(const std::vector<std::filesystem::path>& taskFiles, const 
         if (searchItems > 0)
             limit = static_cast<std::size_t>(searchItems + reportItems);
         const std::vector<TaskItem> items = loadItems(task->definition, limit);
+        if (items.empty())
+            throw inputError(file.string() + ": the task has no items");
         if (searchItems > 0 && reportItems > 0 && static_cast<std::int64_t>(items.size()) < searchItems + reportItems)
             throw usageError(file.string() + ": has " + std::to_string(items.size()) + " items; item_limit and report_items together ask for "
                              + std::to_string(searchItems + reportItems));
@@ -85,8 +110,12 @@ TaskSuite::TaskSuite(const std::vector<std::filesystem::path>& taskFiles, const 
             if (task->definition.outputType == OutputType::MultipleChoice) {
                 for (const std::string& choice : items[i].choices)
                     encoded.requests.push_back(encode(tokenizer, context, task->definition.targetDelimiter + choice));
-            } else {
+            } else if (task->definition.outputType == OutputType::LogLikelihood) {
                 encoded.requests.push_back(encode(tokenizer, context, task->definition.targetDelimiter + items[i].target));
+            } else {
+                encoded.prompt = tokenizer.encodeSegments(context);
+                if (encoded.prompt.empty())
+                    throw inputError(file.string() + ": item " + std::to_string(i) + " has an empty question");
             }
             for (LikelihoodRequest& request : encoded.requests)
                 if (request.context.empty() || request.continuation.empty())
@@ -104,6 +133,8 @@ TaskSuite::~TaskSuite() = default;
 int TaskSuite::taskCount() const { return static_cast<int>(m_tasks.size()); }
 const std::string& TaskSuite::name(int task) const { return m_tasks[static_cast<std::size_t>(task)]->definition.name; }
 const std::string& TaskSuite::objective(int task) const { return m_tasks[static_cast<std::size_t>(task)]->objective; }
+
+const TaskDefinition& TaskSuite::definition(int task) const { return m_tasks[static_cast<std::size_t>(task)]->definition; }
 
 int TaskSuite::find(const std::string& name) const
 {
@@ -136,6 +167,11 @@ std::vector<ItemScore> TaskSuite::itemScores(int task, Split split, const Hybrid
     std::vector<ItemScore> out;
     std::size_t next = 0;
     for (const EncodedItem& item : t.items(split)) {
+        if (t.definition.outputType == OutputType::GenerateUntil) {
+            cancellation.throwIfCancelled();
+            out.push_back(scoreGeneration(t.definition, item.item, generateText(model, mixers, m_tokenizer, item)));
+            continue;
+        }
         const Likelihood* first = &answers[next];
         next += item.requests.size();
         if (t.definition.outputType == OutputType::MultipleChoice) {
@@ -163,7 +199,10 @@ TaskScores TaskSuite::score(int task, Split split, const HybridModel& model, con
     TaskScores out;
     out.items = static_cast<std::int64_t>(result.items);
     out.metrics["accuracy"] = result.accuracy;
-    out.metrics["negative_loss"] = -result.meanLoss;
+    if (std::isfinite(result.meanLoss))
+        out.metrics["negative_loss"] = -result.meanLoss;
+    if (!out.metrics.contains(objective(task)))
+        throw usageError(name(task) + ": generated text has no loss, so the task cannot be searched by negative_loss");
     out.metrics["objective"] = out.metrics.at(objective(task));
     for (const auto& [group, accuracy] : result.groups)
         out.groups[group] = accuracy.accuracy;

@@ -9,10 +9,9 @@
 
 #include "core/base/cancellation.h"
 #include "core/engine/model/hybrid_model.h"
-
-namespace postnas {
-class Tokenizer;
-}
+#include "core/huggingface/tokenizer.h"
+#include "core/tasks/task.h"
+#include "core/tasks/task_metrics.h"
 
 namespace postnas::engine {
 
@@ -46,8 +45,16 @@ public:
     TaskScores score(int task, Split split, const HybridModel& model, const std::vector<const Block*>* mixers,
                      const CancellationToken& cancellation) const;
 
+    /// The same with everything that a report shows: standard errors, normalised accuracy, groups.
+    TaskResult result(int task, Split split, const HybridModel& model, const std::vector<const Block*>* mixers,
+                      const CancellationToken& cancellation) const;
+    const TaskDefinition& definition(int task) const;
+
 private:
     struct Task;
+    std::vector<ItemScore> itemScores(int task, Split split, const HybridModel& model, const std::vector<const Block*>* mixers,
+                                      const CancellationToken& cancellation) const;
+    Tokenizer m_tokenizer;
     std::vector<std::unique_ptr<Task>> m_tasks;
 };
 

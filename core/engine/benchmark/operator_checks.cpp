@@ -1,0 +1,231 @@
+// The operators against their formulas, written once more with torch's own functions in float64.
+#include "core/engine/benchmark/operator_checks.h"
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <limits>
+#include <thread>
+
+#include <torch/torch.h>
+
+#include "core/base/memory.h"
+#include "kernels/include/cpu_vector.h"
+#include "kernels/include/cuda_library.h"
+#include "kernels/include/operators.h"
+
+namespace postnas::engine {
+namespace {
+
+using torch::Tensor;
+using Tensors = std::vector<Tensor>;
+
+/// Maps inputs to the outputs that are compared.
+using Function = std::function<Tensors(const Tensors&)>;
+
+struct Subject {
+    std::string name;
+    std::string primitive; ///< the dispatcher's operator that has an implementation per device
+    std::string shape;
+    Tensors inputs; ///< float64 on the CPU
+    Function formula, implementation;
+};
+
+/// q, k, v, g, state and, with the delta rule, beta.
+Tensors recurrence(const Tensors& in, double scale)
+{
+    const Tensor &q = in[0], &k = in[1], &v = in[2], &g = in[3];
+    Tensor state = in[4];
+    Tensors outputs;
+    for (std::int64_t t = 0; t < q.size(1); ++t) {
+        const Tensor key = k.select(1, t).unsqueeze(-1), gate = g.select(1, t);
+        state = state * (gate.dim() == 2 ? gate.unsqueeze(-1) : gate).unsqueeze(-1).exp();
+        Tensor written = v.select(1, t);
+        if (in.size() > 5)
+            written = in[5].select(1, t).unsqueeze(-1) * (written - (state * key).sum(-2));
+        state = state + key * written.unsqueeze(-2);
+        outputs.push_back(scale * (state * q.select(1, t).unsqueeze(-1)).sum(-2));
+    }
+    return {torch::stack(outputs, 1), state};
+}
+
+/// x, kernels, history.
+Tensors convolution(const Tensors& in)
+{
+    const std::int64_t length = in[0].size(1);
+    const Tensor padded = torch::cat({in[2], in[0]}, 1);
+    Tensor y = torch::zeros_like(in[0]);
+    for (std::int64_t w = 0; w < in[1].size(-1); ++w)
+        y = y + in[1].select(-1, w) * padded.narrow(1, w, length);
+    return {y};
+}
+
+Subject recurrenceSubject(std::int64_t batch, std::int64_t length, std::int64_t heads, std::int64_t key, std::int64_t value, bool perChannel,
+                          bool delta)
+{
+    const auto options = torch::TensorOptions().dtype(torch::kFloat64);
+    const double scale = 1.0 / std::sqrt(static_cast<double>(key));
+    Subject s;
+    s.name = delta ? "gated_delta_rule" : "gated_linear_attention";
+    s.primitive = "linear_recurrence";
+    s.shape = "batch " + std::to_string(batch) + ", length " + std::to_string(length) + ", heads " + std::to_string(heads) + ", key "
+              + std::to_string(key) + ", value " + std::to_string(value) + (perChannel ? ", gate per channel" : ", gate per head");
+    Tensor k = torch::randn({batch, length, heads, key}, options);
+    k = k / k.norm(2, {-1}, true);
+    const Tensor g = -(perChannel ? torch::rand({batch, length, heads, key}, options) : torch::rand({batch, length, heads}, options));
+    s.inputs = {torch::randn({batch, length, heads, key}, options), k, torch::randn({batch, length, heads, value}, options), g,
+                torch::randn({batch, heads, key, value}, options)};
+    if (delta)
+        s.inputs.push_back(torch::rand({batch, length, heads}, options));
+    s.formula = [scale](const Tensors& in) { return recurrence(in, scale); };
+    s.implementation = [scale, delta](const Tensors& in) -> Tensors {
+        const auto [o, state] = delta ? ops::gatedDeltaRule(in[0], in[1], in[2], in[3], in[5], in[4], scale)
+                                      : ops::gatedLinearAttention(in[0], in[1], in[2], in[3], in[4], scale);
+        return {o, state};
+    };
+    return s;
+}
+
+Subject convolutionSubject(std::int64_t batch, std::int64_t length, std::int64_t channels, std::int64_t taps, bool dynamic)
+{
+    const auto options = torch::TensorOptions().dtype(torch::kFloat64);
+    Subject s;
+    s.name = dynamic ? "dynamic_convolution" : "short_convolution";
+    s.primitive = "causal_convolution";
+    s.shape = "batch " + std::to_string(batch) + ", length " + std::to_string(length) + ", channels " + std::to_string(channels) + ", taps "
+              + std::to_string(taps);
+    s.inputs = {torch::randn({batch, length, channels}, options),
+                dynamic ? torch::randn({batch, length, channels, taps}, options) : torch::randn({channels, taps}, options),
+                torch::randn({batch, taps - 1, channels}, options)};
+    s.formula = [](const Tensors& in) { return convolution(in); };
+    s.implementation = [dynamic](const Tensors& in) -> Tensors {
+        return {dynamic ? ops::dynamicConvolution(in[0], in[1], in[2]) : ops::shortConvolution(in[0], in[1], in[2])};
+    };
+    return s;
+}
+
+std::vector<Subject> subjects()
+{
+    std::vector<Subject> out;
+    for (const bool delta : {false, true}) {
+        out.push_back(recurrenceSubject(2, 33, 2, 16, 32, true, delta));
+        out.push_back(recurrenceSubject(1, 70, 3, 96, 256, false, delta));
+        out.push_back(recurrenceSubject(1, 129, 1, 128, 40, false, delta));
+        out.push_back(recurrenceSubject(3, 1, 2, 64, 64, true, delta));
+    }
+    for (const bool dynamic : {true, false}) {
+        out.push_back(convolutionSubject(2, 37, 96, 4, dynamic));
+        out.push_back(convolutionSubject(1, 1, 70, 4, dynamic));
+        out.push_back(convolutionSubject(3, 11, 33, 3, dynamic));
+    }
+    return out;
+}
+
+/// Outputs, and the gradients of a fixed weighted sum of them.
+std::pair<Tensors, Tensors> evaluate(const Function& function, const Tensors& inputs, const Tensors& weights)
+{
+    Tensors leaves;
+    for (const Tensor& t : inputs)
+        leaves.push_back(t.detach().clone().requires_grad_());
+    const Tensors outputs = function(leaves);
+    Tensor loss;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        const Tensor part = (outputs[i] * weights[i].to(outputs[i].options())).sum();
+        loss = loss.defined() ? loss + part : part;
+    }
+    return {outputs, torch::autograd::grad({loss}, leaves)};
+}
+
+double difference(const Tensors& actual, const Tensors& expected)
+{
+    double worst = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        if (expected[i].numel() == 0)
+            continue;
+        const Tensor e = expected[i].detach(), a = actual[i].detach().to(torch::kCPU, torch::kFloat64);
+        const double size = std::max(e.abs().max().item<double>(), 1e-12);
+        const double here = (a - e).abs().max().item<double>() / size;
+        // A NaN must not hide behind a comparison that is false.
+        worst = std::isnan(here) ? std::numeric_limits<double>::infinity() : std::max(worst, here);
+    }
+    return worst;
+}
+
+OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarType type, double tolerance)
+{
+    OperatorCheck out;
+    out.name = s.name;
+    out.device = device;
+    out.dtype = torch::toString(type);
+    out.shape = s.shape;
+    out.tolerance = tolerance;
+    const auto key = device == "cuda" ? c10::DispatchKey::CUDA : c10::DispatchKey::CPU;
+    const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("postnas::" + s.primitive).c_str(), "");
+    out.path = op.hasKernelForDispatchKey(key) ? "native" : "through the CPU (slow)";
+
+    // The formula sees what the operator sees: inputs already rounded to its type.
+    Tensors rounded, inputs;
+    for (const Tensor& t : s.inputs) {
+        inputs.push_back(t.to(type).to(torch::Device(device)));
+        rounded.push_back(t.to(type).to(torch::kFloat64));
+    }
+    Tensors weights;
+    for (const Tensor& t : s.formula(rounded))
+        weights.push_back(torch::randn_like(t));
+    const auto [expected, expectedGradients] = evaluate(s.formula, rounded, weights);
+    const auto [actual, actualGradients] = evaluate(s.implementation, inputs, weights);
+    out.forwardDifference = difference(actual, expected);
+    out.gradientDifference = difference(actualGradients, expectedGradients);
+    out.passed = out.forwardDifference <= tolerance && out.gradientDifference <= tolerance;
+    return out;
+}
+
+std::string processorName()
+{
+    std::ifstream file("/proc/cpuinfo");
+    std::string line;
+    while (std::getline(file, line)) {
+        if (line.rfind("model name", 0) != 0)
+            continue;
+        const std::size_t colon = line.find(':');
+        return colon == std::string::npos ? line : line.substr(line.find_first_not_of(' ', colon + 1));
+    }
+    return "unknown";
+}
+
+} // namespace
+
+MachineReport describeMachine()
+{
+    MachineReport out;
+    out.processor = processorName();
+    out.processors = static_cast<int>(std::thread::hardware_concurrency());
+    out.threads = at::get_num_threads();
+    switch (ops::cpu::bestVectorLevel()) {
+    case ops::cpu::VectorLevel::Avx512: out.vectorInstructions = "AVX-512"; break;
+    case ops::cpu::VectorLevel::Avx2: out.vectorInstructions = "AVX2"; break;
+    case ops::cpu::VectorLevel::Baseline: out.vectorInstructions = "baseline"; break;
+    }
+    out.memoryBytes = availableMemoryBytes();
+    out.torchVersion = TORCH_VERSION;
+    const CudaStatus status = loadCudaLibrary();
+    out.cuda = status.available && torch::cuda::is_available();
+    out.gpu = status.available && !out.cuda ? "torch sees no GPU" : status.reason;
+    out.cudaOperators = status.operators;
+    out.cudaOperatorsDetail = status.operatorsReason;
+    out.gpuMemoryBytes = status.memoryBytes;
+    return out;
+}
+
+std::vector<OperatorCheck> checkOperators(const std::string& device)
+{
+    std::vector<OperatorCheck> out;
+    for (const Subject& s : subjects()) {
+        out.push_back(check(s, device, torch::kFloat32, 1e-4));
+        // Inputs are rounded to bfloat16 for both sides; what remains is the rounding of o and of the gradients.
+        out.push_back(check(s, device, torch::kBFloat16, 2e-2));
+    }
+    return out;
+}
+
+} // namespace postnas::engine
