@@ -145,7 +145,6 @@ struct JinjaCallable {
 struct JinjaLoop {
     JinjaValue items; ///< a list
     std::size_t index = 0;
-    int nesting = 0;
 };
 
 } // namespace postnas
