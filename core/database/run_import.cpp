@@ -303,7 +303,7 @@ std::vector<CandidateRow> ProjectDatabase::candidates(const std::string& run, co
 std::vector<HeatmapRow> ProjectDatabase::heatmap(const std::string& run)
 {
     Statement query = m_database->prepare("SELECT c.layer, s.task, s.metric, s.value FROM candidates c JOIN scores s ON s.candidate = c.key "
-                                          "WHERE c.run = ?1 AND c.origin = 'heatmap' AND c.layer >= 0 ORDER BY s.task, s.metric, c.layer, c.seq");
+                                          "WHERE c.run = ?1 AND c.layer >= 0 ORDER BY s.task, s.metric, c.layer, c.seq");
     query.bind(1, run);
     std::vector<HeatmapRow> out;
     while (query.step()) {
