@@ -370,8 +370,9 @@ void ChatColumn::onFailed(const QString& id, const Problem& problem)
             endAnswer(tr("No answer: the model could not be loaded."));
     } else if (id == m_generateId && m_state == State::Answering) {
         m_generateId.clear();
-        setState(State::Ready);
-        endAnswer(displayText(problem.text()));
+        const bool died = m_client->state() == WorkerClient::State::NotRunning; // onCrashed follows and says how
+        setState(died ? State::Failed : State::Ready);
+        endAnswer(died ? tr("The answer ends here: the model's process ended.") : displayText(problem.text()));
     }
 }
 
@@ -381,7 +382,7 @@ void ChatColumn::onCrashed(const Problem& problem)
     m_loadId.clear();
     m_waiting = false;
     setState(State::Failed);
-    showProblem(problem);
+    showProblem({problem.errorClass, problem.message, tr("The conversation is kept. Restart loads the model again.")});
 }
 
 void ChatColumn::endAnswer(const QString& note)

@@ -165,7 +165,7 @@ QString ChatTranscript::statsText(const ChatStats& stats)
     if (std::isfinite(stats.tokensPerSecond))
         parts += tr("%1 tokens/s").arg(QString::number(stats.tokensPerSecond, 'f', 1));
     if (stats.newTokens >= 0)
-        parts += tr("%n token(s)", nullptr, static_cast<int>(std::min<qint64>(stats.newTokens, INT_MAX)));
+        parts += stats.newTokens == 1 ? tr("1 token") : tr("%1 tokens").arg(stats.newTokens);
     if (stats.stateBytes >= 0)
         parts += tr("state %1").arg(toQString(formatBytes(static_cast<double>(stats.stateBytes))));
     return parts.join(QStringLiteral(" · "));

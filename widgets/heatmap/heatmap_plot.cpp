@@ -173,7 +173,7 @@ HeatmapPlot::HeatmapPlot(QWidget* parent)
     auto* group = new QCPMarginGroup(this);
     axisRect()->setMarginGroup(QCP::msBottom | QCP::msTop, group);
     m_colourScale->setMarginGroup(QCP::msBottom | QCP::msTop, group);
-    connect(this, &QCustomPlot::afterLayout, this, &HeatmapPlot::updateLayout);
+    connect(this, &QCustomPlot::afterLayout, this, &HeatmapPlot::fitCells);
     restyle();
     refresh();
 }
@@ -465,7 +465,7 @@ void HeatmapPlot::updateRanges()
     }
 }
 
-void HeatmapPlot::updateLayout()
+void HeatmapPlot::fitCells()
 {
     const auto tasks = static_cast<double>(m_data.tasks.size());
     const double height = std::max(1, axisRect()->height());

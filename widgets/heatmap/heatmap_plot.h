@@ -63,7 +63,7 @@ private:
     bool isBest(int task, int column) const;
     void moveCursor(int task, int column);
     void updateRanges();
-    void updateLayout();
+    void fitCells();
     void restyle();
     void refresh();
 

@@ -61,6 +61,8 @@ HeatmapView::HeatmapView(QWidget* parent)
     m_table->setFrameShape(QFrame::NoFrame);
     m_table->horizontalHeader()->setDefaultAlignment(Qt::AlignRight | Qt::AlignVCenter);
     m_table->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+    m_table->horizontalHeader()->setHighlightSections(false);
+    m_table->verticalHeader()->setDefaultSectionSize(m_table->fontMetrics().height() + 10);
     m_table->setAccessibleName(tr("Scores by layer and task"));
     addCsvCopy(m_table);
 
@@ -81,9 +83,9 @@ HeatmapView::HeatmapView(QWidget* parent)
     auto* splitter = new QSplitter(Qt::Horizontal);
     splitter->addWidget(m_plot);
     splitter->addWidget(m_table);
-    splitter->setStretchFactor(0, 3);
-    splitter->setStretchFactor(1, 1);
-    splitter->setSizes({720, 260});
+    splitter->setStretchFactor(0, 1);
+    splitter->setStretchFactor(1, 0);
+    splitter->setSizes({620, 420});
     splitter->setChildrenCollapsible(false);
     splitter->setHandleWidth(kSpace);
     m_caption->setTextFormat(Qt::PlainText);

@@ -63,7 +63,6 @@ SearchScatter::SearchScatter(QWidget* parent)
     plotLayout()->addElement(1, 0, legend);
     plotLayout()->setRowStretchFactor(1, 0.001);
     legend->setFillOrder(QCPLegend::foColumnsFirst);
-    legend->setWrap(6);
     legend->setVisible(true);
     m_note = new QCPItemText(this);
     m_note->position->setType(QCPItemPosition::ptAxisRectRatio);
@@ -252,7 +251,7 @@ void SearchScatter::mouseMoveEvent(QMouseEvent* event)
     });
     QString text = pointOfRow(row)->text;
     if (here > 1)
-        text += QLatin1Char('\n') + tr("%n more at this spot: see the table", nullptr, static_cast<int>(here) - 1);
+        text += QLatin1Char('\n') + tr("%1 more at this spot: see the table").arg(here - 1);
     QToolTip::showText(event->globalPosition().toPoint(), plainToolTip(text), this,
                        QRect(pixel.toPoint() - QPoint(8, 8), QSize(16, 16)));
 }
@@ -325,6 +324,12 @@ void SearchScatter::changeEvent(QEvent* event)
     QCustomPlot::changeEvent(event);
     if (event->type() == QEvent::PaletteChange || event->type() == QEvent::FontChange)
         rebuild();
+}
+
+void SearchScatter::resizeEvent(QResizeEvent* event)
+{
+    legend->setWrap(std::clamp(width() / (fontMetrics().averageCharWidth() * 18), 2, 9)); // names stay inside the plot
+    QCustomPlot::resizeEvent(event);
 }
 
 } // namespace postnas

@@ -120,7 +120,7 @@ void applyTheme(QApplication& application, ThemeMode mode)
     // Only what a palette cannot say: flat table headers, quiet splitters, and tooltips with room around the text.
     application.setStyleSheet(QStringLiteral("QToolTip { border: 1px solid %1; padding: 5px; background: %2; color: %3; }"
                                              "QHeaderView::section { background: %4; color: %5; border: none;"
-                                             " border-right: 1px solid %1; border-bottom: 1px solid %1; padding: 4px 8px; }"
+                                             " border-right: 1px solid %1; border-bottom: 1px solid %1; padding: 4px 16px 4px 8px; }"
                                              "QTableCornerButton::section { background: %4; border: none; }"
                                              "QSplitter::handle { background: transparent; }")
                                   .arg(QColor(v.border).name(), QColor(v.surface).name(), QColor(v.text).name(),
