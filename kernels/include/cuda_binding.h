@@ -1,0 +1,37 @@
+// Small helpers of the CUDA bindings. Internal: torch and the CUDA runtime.
+#pragma once
+
+#include <optional>
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include "kernels/include/recurrence_launch.h"
+
+namespace postnas::ops::cuda {
+
+inline void check(cudaError_t code, const char* what) { TORCH_CHECK(code == cudaSuccess, what, " on CUDA: ", cudaGetErrorString(code)); }
+
+inline Element elementOf(at::ScalarType type)
+{
+    switch (type) {
+    case at::kFloat: return Element::Float32;
+    case at::kHalf: return Element::Float16;
+    case at::kBFloat16: return Element::BFloat16;
+    default: TORCH_CHECK(false, "no CUDA kernel for ", type);
+    }
+}
+
+/// Contiguous in float32; undefined when absent.
+inline at::Tensor float32(const std::optional<at::Tensor>& tensor)
+{
+    return tensor ? tensor->to(at::kFloat).contiguous() : at::Tensor();
+}
+inline const float* floats(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
+inline float* mutableFloats(const at::Tensor& tensor) { return tensor.defined() ? tensor.mutable_data_ptr<float>() : nullptr; }
+inline std::optional<at::Tensor> onCpu(const std::optional<at::Tensor>& tensor)
+{
+    return tensor ? std::optional<at::Tensor>(tensor->cpu()) : std::nullopt;
+}
+
+} // namespace postnas::ops::cuda

@@ -1,0 +1,52 @@
+// Launch functions of the linear recurrence on CUDA: raw pointers, sizes and a stream; no torch header is seen by nvcc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+
+namespace postnas::ops::cuda {
+
+enum class Element { Float32, Float16, BFloat16 };
+
+/// All arrays are contiguous in the order given and lie on the current device.
+struct RecurrenceProblem {
+    std::int64_t batch = 0, length = 0, heads = 0, keyDim = 0, valueDim = 0;
+    Element element = Element::Float32;  ///< of q, k, v and o
+    const void* q = nullptr;             ///< [batch, length, heads, key]
+    const void* k = nullptr;             ///< [batch, length, heads, key]
+    const void* v = nullptr;             ///< [batch, length, heads, value]
+    const float* g = nullptr;            ///< log decay, [batch, length, heads] or with [.., key]; null: none
+    bool gatePerChannel = false;
+    const float* beta = nullptr;         ///< [batch, length, heads]; null: no delta correction
+    const float* initialState = nullptr; ///< [batch, heads, key, value]; null: zeros
+    float scale = 1;
+};
+
+/// Gradients in float32; every one that has an input is written completely.
+struct RecurrenceGradients {
+    const float* gradO = nullptr;          ///< [batch, length, heads, value]; null: zeros
+    const float* gradFinalState = nullptr; ///< [batch, heads, key, value]; null: zeros
+    float* q = nullptr;
+    float* k = nullptr;
+    float* v = nullptr;
+    float* g = nullptr;
+    float* beta = nullptr;
+    float* initialState = nullptr; ///< may be null
+};
+
+/// Key widths that the kernels can hold; others take the slow path through the CPU.
+inline constexpr std::int64_t kMaxKeyDim = 256;
+
+/// o in the problem's type and the final state, [batch, heads, key, value], in float32.
+cudaError_t launchRecurrenceForward(const RecurrenceProblem& problem, void* o, float* finalState, cudaStream_t stream);
+
+/// Bytes of scratch memory that the backward pass needs on a device with that many multiprocessors.
+std::size_t recurrenceBackwardWorkspace(const RecurrenceProblem& problem, int multiprocessors);
+
+/// The problem's q, k and v must be Float32 here.
+cudaError_t launchRecurrenceBackward(const RecurrenceProblem& problem, const RecurrenceGradients& gradients, void* workspace,
+                                     int multiprocessors, cudaStream_t stream);
+
+} // namespace postnas::ops::cuda

@@ -1,0 +1,126 @@
+// Binds the CUDA kernels of the linear recurrence to the dispatcher; part of libpostnas_cuda.so.
+#include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <torch/library.h>
+
+#include "kernels/include/cuda_binding.h"
+#include "kernels/include/implementations.h"
+#include "kernels/include/recurrence_launch.h"
+
+namespace postnas::ops {
+namespace {
+
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+/// The kernels compute in float32 and hold key widths up to a limit.
+bool supported(const RecurrenceSizes& s, const Tensor& v) { return v.scalar_type() != at::kDouble && s.keyDim <= cuda::kMaxKeyDim; }
+
+/// Contiguous tensors of one call and the problem that points into them.
+struct Prepared {
+    Tensor q, k, v, g, beta, initialState;
+    cuda::RecurrenceProblem problem;
+
+    Prepared(const RecurrenceSizes& s, const Tensor& qIn, const Tensor& kIn, const Tensor& vIn, const OptionalTensor& gIn,
+             const OptionalTensor& betaIn, const OptionalTensor& stateIn, double scale, at::ScalarType type)
+        : q(qIn.to(type).contiguous()), k(kIn.to(type).contiguous()), v(vIn.to(type).contiguous()), g(cuda::float32(gIn)),
+          beta(cuda::float32(betaIn)), initialState(cuda::float32(stateIn))
+    {
+        problem.batch = s.batch;
+        problem.length = s.length;
+        problem.heads = s.heads;
+        problem.keyDim = s.keyDim;
+        problem.valueDim = s.valueDim;
+        problem.element = cuda::elementOf(type);
+        problem.q = q.const_data_ptr();
+        problem.k = k.const_data_ptr();
+        problem.v = v.const_data_ptr();
+        problem.g = cuda::floats(g);
+        problem.gatePerChannel = s.decayPerChannel;
+        problem.beta = cuda::floats(beta);
+        problem.initialState = cuda::floats(initialState);
+        problem.scale = static_cast<float>(scale);
+    }
+};
+
+RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta,
+                         const OptionalTensor& initialState, double scale)
+{
+    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState);
+    const c10::cuda::CUDAGuard guard(v.device());
+    if (!supported(s, v)) {
+        static const auto op = c10::Dispatcher::singleton()
+                                   .findSchemaOrThrow("postnas::linear_recurrence", "")
+                                   .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
+                                                           const OptionalTensor&, const OptionalTensor&, double)>();
+        const auto [o, state] =
+            op.call(q.cpu(), k.cpu(), v.cpu(), cuda::onCpu(g), cuda::onCpu(beta), cuda::onCpu(initialState), scale);
+        return {o.to(v.device()), state.to(v.device())};
+    }
+    const Prepared p(s, q, k, v, g, beta, initialState, scale, v.scalar_type());
+    const Tensor o = at::empty({s.batch, s.length, s.heads, s.valueDim}, p.v.options());
+    const Tensor state = at::empty({s.batch, s.heads, s.keyDim, s.valueDim}, p.v.options().dtype(at::kFloat));
+    cuda::check(cuda::launchRecurrenceForward(p.problem, o.mutable_data_ptr(), state.mutable_data_ptr<float>(),
+                                              c10::cuda::getCurrentCUDAStream()),
+                "linear recurrence");
+    return {o, state};
+}
+
+RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& gradFinalState, const Tensor& q, const Tensor& k,
+                                  const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta, const OptionalTensor& initialState,
+                                  double scale)
+{
+    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState);
+    const c10::cuda::CUDAGuard guard(v.device());
+    if (!supported(s, v)) {
+        static const auto op =
+            c10::Dispatcher::singleton()
+                .findSchemaOrThrow("postnas::linear_recurrence_backward", "")
+                .typed<RecurrenceBackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&,
+                                                const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, double)>();
+        const auto out = op.call(cuda::onCpu(gradO), cuda::onCpu(gradFinalState), q.cpu(), k.cpu(), v.cpu(), cuda::onCpu(g),
+                                 cuda::onCpu(beta), cuda::onCpu(initialState), scale);
+        return std::apply(
+            [&](const auto&... t) { return RecurrenceBackwardResult((t.defined() ? t.to(v.device()) : t)...); }, out);
+    }
+    const Prepared p(s, q, k, v, g, beta, initialState, scale, at::kFloat);
+    const Tensor upstream = cuda::float32(gradO), upstreamState = cuda::float32(gradFinalState);
+    // Zeros, not empty: with no token or no value column the kernels write nothing.
+    const auto like = [](const Tensor& t) { return t.defined() ? at::zeros_like(t) : Tensor(); };
+    const Tensor gradQ = like(p.q), gradK = like(p.k), gradV = like(p.v), gradG = like(p.g), gradBeta = like(p.beta),
+                 gradState = like(p.initialState);
+    cuda::RecurrenceGradients out;
+    out.gradO = cuda::floats(upstream);
+    out.gradFinalState = cuda::floats(upstreamState);
+    out.q = gradQ.mutable_data_ptr<float>();
+    out.k = gradK.mutable_data_ptr<float>();
+    out.v = gradV.mutable_data_ptr<float>();
+    out.g = cuda::mutableFloats(gradG);
+    out.beta = cuda::mutableFloats(gradBeta);
+    out.initialState = cuda::mutableFloats(gradState);
+    int multiprocessors = 0;
+    cuda::check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, v.device().index()), "linear recurrence");
+    const auto bytes = static_cast<std::int64_t>(cuda::recurrenceBackwardWorkspace(p.problem, multiprocessors));
+    const Tensor workspace = at::empty({bytes}, p.v.options().dtype(at::kByte));
+    cuda::check(cuda::launchRecurrenceBackward(p.problem, out, workspace.mutable_data_ptr(), multiprocessors,
+                                               c10::cuda::getCurrentCUDAStream()),
+                "linear recurrence, backward");
+    const auto as = [](const Tensor& gradient, const OptionalTensor& input) {
+        return input ? gradient.to(input->scalar_type()) : Tensor();
+    };
+    return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
+}
+
+} // namespace
+
+TORCH_LIBRARY_IMPL(postnas, CUDA, m)
+{
+    m.impl("linear_recurrence", &forward);
+    m.impl("linear_recurrence_backward", &backward);
+}
+
+} // namespace postnas::ops
