@@ -111,6 +111,7 @@ private:
     // runs
     void newSearch();
     void loadCandidates();
+    void loadExamples();
     void takeCandidates(const std::vector<CandidateRow>& rows);
     void applyPlacement(const QStringList& blocks);
     void chatTeacherAndHybrid();

@@ -23,6 +23,7 @@
 #include "widgets/plots/search_plot_view.h"
 #include "widgets/services/convert.h"
 #include "widgets/services/sample_projects.h"
+#include "widgets/services/task_examples.h"
 
 namespace postnas {
 namespace {
@@ -261,6 +262,8 @@ void MainWindow::restoreSession(const Json& state)
         run = m_session->runs().back().id;
     if (!run.isEmpty())
         showRun(run);
+    else
+        loadExamples();
     showPage(static_cast<Page>(page));
     m_pages->currentWidget()->setFocus();
 }
@@ -483,8 +486,27 @@ void MainWindow::showRun(const QString& runId)
     m_search->clear();
     m_search->setContext(context);
     loadCandidates();
+    loadExamples();
     refreshActions();
     m_saveTimer.start();
+}
+
+void MainWindow::loadExamples()
+{
+    QStringList folders;
+    if (m_runSpec.is_object() && m_runSpec.contains("tasks") && m_runSpec["tasks"].is_array())
+        for (const Json& task : m_runSpec["tasks"])
+            if (task.is_string())
+                if (const QString folder = QFileInfo(toQString(task.get<std::string>())).path(); !folders.contains(folder))
+                    folders.append(folder);
+    if (folders.isEmpty() && canonical(teacherPath()) == canonical(quickStartModel()))
+        folders.append(QDir(quickStartFolder()).filePath(QStringLiteral("tasks")));
+    readTaskExamples(folders, this, [this](const QVector<TaskExample>& examples) {
+        QVector<ChatExample> choices;
+        for (const TaskExample& example : examples)
+            choices.append({example.task, example.prompt, example.expected});
+        m_chat->setExamples(choices);
+    });
 }
 
 void MainWindow::loadCandidates()

@@ -19,6 +19,7 @@
 
 #include "core/architecture/block_description.h"
 #include "core/huggingface/model_config.h"
+#include "core/tasks/task.h"
 #include "widgets/architecture_editor/placement_board.h"
 #include "widgets/jobs/path_list.h"
 #include "widgets/services/convert.h"
@@ -45,9 +46,6 @@ QFormLayout* formIn(QWidget* widget)
     form->setVerticalSpacing(kSpace);
     return form;
 }
-
-/// The task's name as its file is named: retrieval.jsonl -> retrieval.
-QString taskNameOf(const QString& path) { return QFileInfo(path).fileName().section(QLatin1Char('.'), 0, 0); }
 
 } // namespace
 
@@ -115,7 +113,7 @@ QWidget* PlacementForm::makeInputs()
     m_data = new PathList(PathList::Kind::FilesOrFolders, tr("Training data"),
                           tr("Text and token data (*.jsonl *.jsonl.gz *.jsonl.zst *.txt *.txt.gz *.txt.zst);;All files (*)"), page);
     addRow(form, tr("Training &data"), m_data, tr("Text that the supernet is distilled on: JSON lines, text, or a folder of token shards"));
-    m_tasks = new PathList(PathList::Kind::Files, tr("Tasks"), tr("Task files (*.json *.jsonl);;All files (*)"), page);
+    m_tasks = new PathList(PathList::Kind::Files, tr("Tasks"), tr("Task files (*.yaml *.yml);;All files (*)"), page);
     addRow(form, tr("T&asks"), m_tasks, tr("What each placement is scored on"));
     m_itemLimit = spin(0, kMaxCount, tr("all"));
     addRow(form, tr("&Items per task"), m_itemLimit, tr("Fewer items are faster and less certain"));
@@ -325,14 +323,24 @@ void PlacementForm::readModel()
 
 void PlacementForm::refreshTasks()
 {
+    m_taskNames.clear();
+    m_taskProblem = {};
+    for (const QString& path : m_tasks->paths()) {
+        try {
+            m_taskNames.append(toQString(loadTask(toPath(path)).name));
+        } catch (...) {
+            if (m_taskProblem.isEmpty())
+                m_taskProblem = Problem::current();
+        }
+    }
     for (QComboBox* box : {m_placementTask, m_slidingTask}) {
         const QVariant present = box->currentData();
         const QSignalBlocker quiet(box);
         box->clear();
         if (box == m_placementTask)
             box->addItem(tr("the mean of all tasks"), QStringLiteral("mean"));
-        for (const QString& path : m_tasks->paths())
-            box->addItem(taskNameOf(path), taskNameOf(path));
+        for (const QString& name : m_taskNames)
+            box->addItem(displayText(name, 80), name);
         box->setCurrentIndex(std::max(0, box->findData(present)));
     }
 }
@@ -351,6 +359,8 @@ Problem PlacementForm::findProblem() const
     for (const QString& path : m_data->paths() + m_tasks->paths())
         if (!QFileInfo::exists(path))
             return say(tr("%1 does not exist.").arg(path));
+    if (!m_taskProblem.isEmpty())
+        return m_taskProblem;
     bool ok = false;
     if (m_rate->text().toDouble(&ok); !ok)
         return say(tr("The learning rate must be a number such as 0.001."));

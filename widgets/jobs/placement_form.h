@@ -56,6 +56,8 @@ private:
     PlacementSpec m_base; ///< what the fields do not show
     std::optional<Architecture> m_model; ///< of the folder in the field; nothing when it cannot be opened
     Problem m_modelProblem;
+    QStringList m_taskNames; ///< as the task files say
+    Problem m_taskProblem;
     Problem m_problem;
     bool m_filling = false;
 

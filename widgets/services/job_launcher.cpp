@@ -112,7 +112,7 @@ void JobLauncher::start()
         for (const QString& argument : m_arguments)
             arguments.push_back(toStd(argument));
         arguments.push_back(m_run.stage());
-        arguments.insert(arguments.end(), {"--spec", m_run.specFile().native(), "--run-dir", m_run.path().native()});
+        arguments.insert(arguments.end(), {"--spec", m_run.specFile().native(), "--run-dir", m_run.path().native(), "--quiet"});
         if (resume)
             arguments.push_back("--resume");
         m_child = spawnDetached(arguments, m_run.logFile());

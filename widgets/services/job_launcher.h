@@ -14,7 +14,7 @@
 
 namespace postnas {
 
-/// One launcher per run folder. It starts `postnas run STAGE --spec --run-dir` in a session of its own, with its log in
+/// One launcher per run folder. It starts `postnas run STAGE --spec FILE --run-dir DIR` in a session of its own, with its log in
 /// stderr.log and no pipe to the window, so that closing the window leaves it running; a new launcher on the same folder
 /// finds it again through the run's lock.
 class JobLauncher : public QObject {
