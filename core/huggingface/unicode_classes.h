@@ -16,7 +16,7 @@ enum ClassBit : std::uint8_t {
     kSpace = 4,        ///< \s
     kMark = 8,         ///< \p{M}
     kWord = 16,        ///< \w beside an added token with single_word
-    kNfcBase = 32,     ///< may compose with a later character
+    kNfcBase = 32,     ///< may compose, whole or in parts, with a later character
     kNfcOrdered = 64,  ///< never changes but has a combining class: its order among marks matters
     kNfcUnsure = 128,  ///< may change, or compose with an earlier character
 };

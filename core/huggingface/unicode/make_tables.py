@@ -5,7 +5,7 @@ Three engines decide how the tokenizers package cuts text, each with its own Uni
 Rust's regex (word borders of added tokens) and an NFC of Unicode 9. Deriving the table from one Unicode release would
 therefore be wrong for thousands of code points, so this script asks the package itself about each of them.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install tokenizers
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install tokenizers==0.22.1
     /tmp/venv/bin/python make_tables.py            # writes the table beside this script
     /tmp/venv/bin/python make_tables.py --check    # compares the committed table with the installed package
 """
@@ -50,7 +50,7 @@ def stripped_spaces():
 
 
 def normalization():
-    """base: can compose with a later character; ordered: only its combining class matters; unsure: may change or compose
+    """base: can compose, whole or in parts, with a later character; ordered: only its combining class matters; unsure: may change or compose
     with an earlier character."""
     nfc = normalizers.NFC().normalize_str
     base, ordered, unsure = set(), {0x345}, set()
@@ -63,7 +63,7 @@ def normalization():
         if len(parts) == 2 and not parts[0].startswith("<"):
             first, second = (int(p, 16) for p in parts)
             if nfc(chr(first) + chr(second)) == chr(c):
-                base.add(first)
+                base.update((first, c))  # c too: marks may come between its parts
                 unsure.add(second)
     base.update(range(0x1100, 0x1113))  # Hangul: leading consonants and syllables without a final one
     base.update(range(0xAC00, 0xD7A4, 28))
