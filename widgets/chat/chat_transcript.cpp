@@ -149,6 +149,14 @@ void ChatTranscript::changeEvent(QEvent* event)
         rebuild();
 }
 
+void ChatTranscript::resizeEvent(QResizeEvent* event)
+{
+    const bool follow = atEnd(); // a problem that appears below must not cover the newest answer
+    QTextEdit::resizeEvent(event);
+    if (follow)
+        scrollToEnd();
+}
+
 bool ChatTranscript::atEnd() const
 {
     return verticalScrollBar()->value() >= verticalScrollBar()->maximum() - 24;
