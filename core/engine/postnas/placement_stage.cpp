@@ -119,7 +119,7 @@ private:
             }
             sources[i].path = shards;
         }
-        m_padding = architecture.eosTokenIds.empty() ? 0 : static_cast<std::int32_t>(architecture.eosTokenIds.front());
+        m_padding = paddingId(architecture);
         SamplerOptions options;
         options.seed = m_spec.seed;
         options.sequenceLength = m_spec.training.sequenceLength;

@@ -3,9 +3,18 @@
 
 #include <torch/torch.h>
 
+#include "core/architecture/architecture.h"
 #include "core/data/batch_sampler.h"
 
 namespace postnas::engine {
+
+/// The id that fills short rows and separates packed documents: the pad id, else the first end-of-sequence id, else 0.
+inline std::int32_t paddingId(const Architecture& architecture)
+{
+    if (architecture.padTokenId)
+        return static_cast<std::int32_t>(*architecture.padTokenId);
+    return architecture.eosTokenIds.empty() ? 0 : static_cast<std::int32_t>(architecture.eosTokenIds.front());
+}
 
 struct BatchTensors {
     torch::Tensor ids;     ///< int64 [batch, length]

@@ -73,10 +73,8 @@ private:
         return options;
     }
 
-    std::int32_t endOfText() const
-    {
-        return m_architecture.eosTokenIds.empty() ? 0 : static_cast<std::int32_t>(m_architecture.eosTokenIds.front());
-    }
+    /// Pads rows and separates packed documents: the pad id where the model has one (<|endoftext|> of chat models).
+    std::int32_t endOfText() const { return paddingId(m_architecture); }
 
     void train(const BatchSampler& sampler, Optimizer& optimizer, std::int64_t first)
     {
