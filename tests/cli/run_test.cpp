@@ -1,0 +1,366 @@
+// Real runs of the real program: they learn, stop, are killed at many points, and end with the numbers of an undisturbed run.
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <cmath>
+#include <random>
+#include <thread>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+
+#include "core/architecture/architecture.h"
+#include "core/base/files.h"
+#include "core/base/json.h"
+#include "core/huggingface/safetensors.h"
+#include "core/jobs/event_reader.h"
+#include "core/jobs/run_folder.h"
+#include "tests/support/support.h"
+
+namespace postnas {
+namespace {
+
+namespace fs = std::filesystem;
+using test::runProcess;
+using testing::HasSubstr;
+
+std::string program() { return (test::programFolder() / "postnas").string(); }
+fs::path quickstart() { return test::sourceFolder() / "projects" / "quickstart"; }
+
+/// A corpus that a tiny model learns quickly: few words in a fixed order.
+void writeCorpus(const fs::path& file)
+{
+    std::string lines;
+    for (int i = 0; i < 64; ++i)
+        lines += "{\"text\": \"" + std::to_string(i % 10) + " + 1 = " + std::to_string((i + 1) % 10) + ". We call the gate amber. 2 + 2 = 4.\"}\n";
+    test::writeFile(file, lines);
+}
+
+/// Everything that runs share: token shards, and the spec of a small pretraining.
+class Runs : public testing::Test {
+protected:
+    static void SetUpTestSuite()
+    {
+        s_folder = std::make_unique<test::TemporaryFolder>();
+        writeCorpus(*s_folder / "corpus.jsonl");
+        const auto built = runProcess({program(), "data", "build", "--tokenizer", (quickstart() / "tokenizer").string(), "--output",
+                                       (*s_folder / "shards").string(), (*s_folder / "corpus.jsonl").string()});
+        ASSERT_EQ(built.exitCode, 0) << built.errors;
+        const auto done = pretrain(pretrainSpec(), *s_folder / "reference");
+        ASSERT_EQ(done.exitCode, 0) << done.errors;
+    }
+    static void TearDownTestSuite() { s_folder.reset(); }
+
+    static Json pretrainSpec()
+    {
+        return {{"stage", "pretrain"},
+                {"seed", 7},
+                {"architecture",
+                 {{"model_type", "qwen2"}, {"vocab_size", 1184}, {"hidden_size", 32}, {"intermediate_size", 48}, {"num_hidden_layers", 3},
+                  {"num_attention_heads", 2}, {"num_key_value_heads", 1}, {"max_position_embeddings", 128}, {"hidden_act", "silu"},
+                  {"rms_norm_eps", 1e-6}, {"rope_theta", 10000.0}, {"tie_word_embeddings", true}, {"eos_token_id", 1175}, {"pad_token_id", 1173}}},
+                {"tokenizer", (quickstart() / "tokenizer").string()},
+                {"data", Json::array({{{"path", (*s_folder / "shards").string()}}})},
+                {"sequence_length", 48},
+                {"batch_size", 8},
+                {"accumulation", 2},
+                {"steps", 60},
+                {"learning_rate", 5e-3},
+                {"warmup_steps", 5},
+                {"log_every", 1},
+                {"checkpoint_every", 7},
+                {"device", "cpu"},
+                {"threads", 1}};
+    }
+
+    static Json placementSpec()
+    {
+        const fs::path tasks = quickstart() / "tasks";
+        return {{"stage", "placement"},
+                {"seed", 3},
+                {"model", (*s_folder / "reference" / "artifacts" / "model").string()},
+                {"data", Json::array({{{"path", (quickstart() / "placement-data.jsonl.gz").string()}}})},
+                {"tasks", {(tasks / "retrieval.yaml").string(), (tasks / "knowledge.yaml").string()}},
+                {"item_limit", 6},
+                {"report_items", 4},
+                {"training", {{"steps", 24}, {"batch_size", 2}, {"sequence_length", 64}, {"learning_rate", 2e-3}, {"log_every", 1}}},
+                {"full_layers", 1},
+                {"beam_width", 2},
+                {"sliding_window", {{"layers", 1}, {"window", 16}, {"task", "knowledge"}}},
+                {"context", 64},
+                {"checkpoint_every", 5},
+                {"device", "cpu"},
+                {"threads", 1}};
+    }
+
+    static std::vector<std::string> command(const std::string& stage, const fs::path& folder, const std::string& spec, bool resume)
+    {
+        std::vector<std::string> out = {program(), "run", stage, "--run-dir", folder.string(), "--quiet"};
+        if (!spec.empty())
+            out.insert(out.end(), {"--spec", spec});
+        if (resume)
+            out.emplace_back("--resume");
+        return out;
+    }
+
+    static test::ProcessResult pretrain(const Json& spec, const fs::path& folder)
+    {
+        const fs::path file = folder.string() + ".json";
+        test::writeFile(file, dumpJson(spec));
+        return runProcess(command("pretrain", folder, file.string(), false));
+    }
+
+    /// Starts the stage again and again, and sends `signal` after a while, until it comes to its end. Returns how often.
+    static int disturb(const std::string& stage, const Json& spec, const fs::path& folder, int signal, int kills, double longest)
+    {
+        const fs::path file = folder.string() + ".json";
+        test::writeFile(file, dumpJson(spec));
+        std::mt19937 random(static_cast<unsigned>(signal));
+        int hit = 0;
+        for (int attempt = 0; attempt < 60; ++attempt) {
+            const std::vector<std::string> arguments = command(stage, folder, attempt == 0 ? file.string() : "", attempt > 0);
+            const pid_t child = ::fork();
+            if (child == 0) {
+                std::vector<char*> argv;
+                for (const std::string& a : arguments)
+                    argv.push_back(const_cast<char*>(a.c_str()));
+                argv.push_back(nullptr);
+                ::freopen("/dev/null", "w", stderr);
+                ::execv(argv[0], argv.data());
+                ::_exit(127);
+            }
+            if (hit < kills) {
+                waitForEvents(folder);
+                std::this_thread::sleep_for(std::chrono::duration<double>(std::uniform_real_distribution<double>(0, longest)(random)));
+                ::kill(child, signal);
+            }
+            int status = 0;
+            ::waitpid(child, &status, 0);
+            if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+                return hit;
+            // A first start that was killed before it made its folder is started anew.
+            if (!fs::exists(folder / "events.jsonl"))
+                fs::remove_all(folder);
+            EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 130) << "exit " << WEXITSTATUS(status);
+            ++hit;
+        }
+        ADD_FAILURE() << "the run never ended";
+        return hit;
+    }
+
+    /// Until the process that was just started says something (or for ten seconds).
+    static void waitForEvents(const fs::path& folder)
+    {
+        const fs::path events = folder / "events.jsonl";
+        const auto size = [&] {
+            std::error_code none;
+            const auto n = fs::file_size(events, none);
+            return none ? 0 : n;
+        };
+        const auto before = size();
+        for (int i = 0; i < 1000 && size() == before; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+
+    static std::vector<double> losses(const fs::path& folder)
+    {
+        std::map<std::int64_t, double> byStep;
+        EventReader reader(folder / "events.jsonl");
+        for (auto events = reader.readNew(); !events.empty(); events = reader.readNew())
+            for (const Event& e : events)
+                if (const auto* metric = std::get_if<event::Metric>(&e.body); metric != nullptr && metric->name == "loss")
+                    byStep[metric->step] = metric->value;
+        std::vector<double> out;
+        for (const auto& [step, value] : byStep)
+            out.push_back(value);
+        return out;
+    }
+
+    static std::string modelHash(const fs::path& folder) { return hashFile(folder / "artifacts" / "model" / "model.safetensors"); }
+
+    static std::unique_ptr<test::TemporaryFolder> s_folder;
+};
+
+std::unique_ptr<test::TemporaryFolder> Runs::s_folder;
+
+TEST_F(Runs, PretrainingLearnsAndLeavesAModelThatOpens)
+{
+    const std::vector<double> loss = losses(*s_folder / "reference");
+    ASSERT_EQ(loss.size(), 60u);
+    EXPECT_GT(loss.front(), 6.5); // ln 1184 is 7.08
+    EXPECT_LT(loss.back(), 1.5);
+    const auto inspect = runProcess({program(), "inspect", (*s_folder / "reference" / "artifacts" / "model").string(), "--json"});
+    ASSERT_EQ(inspect.exitCode, 0) << inspect.errors;
+    EXPECT_EQ(parseJson(inspect.output, "inspect")["layers"].size(), 3u);
+    const auto text = runProcess({program(), "generate", (*s_folder / "reference" / "artifacts" / "model").string(), "--prompt", "We call the gate",
+                                  "--max-new-tokens", "1", "--device", "cpu"});
+    EXPECT_EQ(text.output, " amber\n") << text.errors;
+    const auto record = RunFolder::open(*s_folder / "reference").readExit();
+    ASSERT_TRUE(record.has_value());
+    EXPECT_EQ(record->code, 0);
+}
+
+TEST_F(Runs, PretrainingKilledAtManyPointsEndsWithTheSameWeights)
+{
+    const int kills = disturb("pretrain", pretrainSpec(), *s_folder / "killed", SIGKILL, 8, 0.5);
+    EXPECT_GE(kills, 4);
+    EXPECT_EQ(modelHash(*s_folder / "killed"), modelHash(*s_folder / "reference"));
+    EXPECT_EQ(losses(*s_folder / "killed"), losses(*s_folder / "reference"));
+}
+
+TEST_F(Runs, PretrainingStoppedByTermLosesNothing)
+{
+    const int stops = disturb("pretrain", pretrainSpec(), *s_folder / "stopped", SIGTERM, 3, 0.3);
+    EXPECT_GE(stops, 2);
+    EXPECT_EQ(modelHash(*s_folder / "stopped"), modelHash(*s_folder / "reference"));
+}
+
+TEST_F(Runs, AStoppedRunSaysThatItCanBeResumed)
+{
+    Json spec = pretrainSpec();
+    spec["steps"] = 100000;
+    const fs::path folder = *s_folder / "term", file = *s_folder / "term.json";
+    test::writeFile(file, dumpJson(spec));
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::freopen("/dev/null", "w", stderr);
+        ::execl(program().c_str(), program().c_str(), "run", "pretrain", "--spec", file.c_str(), "--run-dir", folder.c_str(), "--quiet", nullptr);
+        ::_exit(127);
+    }
+    waitForEvents(folder);
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    ::kill(child, SIGTERM);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 130);
+    const auto record = RunFolder::open(folder).readExit();
+    ASSERT_TRUE(record.has_value());
+    EXPECT_EQ(record->code, 130);
+    EXPECT_TRUE(record->resumable);
+    EXPECT_TRUE(RunFolder::open(folder).newestCheckpoint().has_value());
+    const auto again = runProcess(command("pretrain", folder, file.string(), false));
+    EXPECT_EQ(again.exitCode, 2);
+    EXPECT_THAT(again.errors, HasSubstr("--resume"));
+}
+
+TEST_F(Runs, ALossThatIsNoNumberStopsTheRunWithTheLastGoodCheckpoint)
+{
+    Json spec = pretrainSpec();
+    spec["learning_rate"] = 1e25;
+    spec["warmup_steps"] = 40; // good at first, then not
+    spec["checkpoint_every"] = 1;
+    const auto run = pretrain(spec, *s_folder / "nan");
+    EXPECT_EQ(run.exitCode, 4) << run.errors;
+    EXPECT_THAT(run.errors, testing::ContainsRegex("became (NaN|infinite) at step"));
+    const auto checkpoint = RunFolder::open(*s_folder / "nan").newestCheckpoint();
+    if (checkpoint) {
+        const SafetensorsFile weights = SafetensorsFile::open(checkpoint->folder / "model.safetensors");
+        const TensorView& norm = weights.at("model.norm.weight");
+        float first = 0;
+        std::memcpy(&first, norm.data.data(), sizeof first);
+        EXPECT_TRUE(std::isfinite(first));
+    }
+    EXPECT_FALSE(fs::exists(*s_folder / "nan" / "artifacts" / "model"));
+}
+
+TEST_F(Runs, AFullDiskStopsTheRunAndKeepsTheLastCheckpoint)
+{
+    // The file size limit stands in for the disk: the checkpoint of this model is larger than 64 KiB, events are smaller.
+    const fs::path folder = *s_folder / "full", file = *s_folder / "full.json";
+    Json spec = pretrainSpec();
+    spec["steps"] = 40;
+    test::writeFile(file, dumpJson(spec));
+    ASSERT_EQ(runProcess({"/bin/bash", "-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"", program(), "run", "pretrain", "--spec", file.string(),
+                          "--run-dir", folder.string(), "--quiet"})
+                  .exitCode,
+              4);
+    const auto record = RunFolder::open(folder).readExit();
+    ASSERT_TRUE(record.has_value());
+    EXPECT_EQ(record->code, 4);
+    EXPECT_TRUE(record->resumable);
+    EXPECT_FALSE(RunFolder::open(folder).newestCheckpoint().has_value());
+    const auto resumed = runProcess(command("pretrain", folder, "", true));
+    EXPECT_EQ(resumed.exitCode, 0) << resumed.errors;
+    EXPECT_TRUE(fs::exists(folder / "artifacts" / "model" / "model.safetensors"));
+}
+
+TEST_F(Runs, PlacementFindsScoresAndExportsAHybridThatChats)
+{
+    const fs::path folder = *s_folder / "placement", file = *s_folder / "placement.json";
+    test::writeFile(file, dumpJson(placementSpec()));
+    const auto run = runProcess(command("placement", folder, file.string(), false));
+    ASSERT_EQ(run.exitCode, 0) << run.errors;
+
+    const Json heatmap = readJsonFile(folder / "artifacts" / "heatmap.json");
+    ASSERT_EQ(heatmap["tasks"].size(), 2u);
+    EXPECT_EQ(heatmap["tasks"][0]["cells"].size(), 3u);
+    const Json search = readJsonFile(folder / "artifacts" / "search.json");
+    // Teacher, linear, three single layers, and full x sliding pairs: each stored once.
+    std::set<std::string> seen;
+    for (const Json& placement : search["placements"])
+        EXPECT_TRUE(seen.insert(placement["full"].dump() + placement["sliding"].dump()).second);
+    EXPECT_GE(seen.size(), 7u);
+
+    const Architecture hybrid = [&] {
+        const auto inspect = runProcess({program(), "inspect", (folder / "artifacts" / "hybrid").string(), "--json"});
+        EXPECT_EQ(inspect.exitCode, 0) << inspect.errors;
+        Architecture a;
+        for (const Json& layer : parseJson(inspect.output, "inspect")["layers"])
+            a.layers.push_back({layer["block"].get<std::string>(), Json::object()});
+        return a;
+    }();
+    int full = 0, sliding = 0, linear = 0;
+    for (const LayerSpec& layer : hybrid.layers) {
+        full += layer.block == "attention";
+        sliding += layer.block == "sliding_window";
+        linear += layer.block == "gla";
+    }
+    EXPECT_EQ(full, 1);
+    EXPECT_EQ(sliding, 1);
+    EXPECT_EQ(linear, 1);
+    const auto chat = runProcess({program(), "chat", (folder / "artifacts" / "hybrid").string(), "--max-new-tokens", "4", "--device", "cpu"}, "What is 1 + 1?\n");
+    EXPECT_EQ(chat.exitCode, 0) << chat.errors;
+}
+
+TEST_F(Runs, PlacementKilledAtManyPointsEndsWithTheSameNumbersAndScoresNothingTwice)
+{
+    const fs::path folder = *s_folder / "placement-killed";
+    const int kills = disturb("placement", placementSpec(), folder, SIGKILL, 8, 0.8);
+    EXPECT_GE(kills, 4);
+    for (const char* artifact : {"heatmap.json", "results.json"})
+        EXPECT_EQ(readJsonFile(folder / "artifacts" / artifact), readJsonFile(*s_folder / "placement" / "artifacts" / artifact)) << artifact;
+    EXPECT_EQ(hashFile(folder / "artifacts" / "hybrid" / "model.safetensors"), hashFile(*s_folder / "placement" / "artifacts" / "hybrid" / "model.safetensors"));
+
+    // A task's score of a placement appears anew only once in the log.
+    std::map<std::string, std::set<std::string>> scored;
+    EventReader reader(folder / "events.jsonl");
+    for (auto events = reader.readNew(); !events.empty(); events = reader.readNew())
+        for (const Event& e : events)
+            if (const auto* candidate = std::get_if<event::Candidate>(&e.body))
+                for (const auto& [task, metrics] : candidate->scores)
+                    scored[candidate->id].insert(task + " " + std::to_string(metrics.at("objective")));
+    for (const auto& [id, scores] : scored)
+        EXPECT_LE(scores.size(), 2u) << id << " was scored with different results";
+}
+
+TEST_F(Runs, BadSpecsAreUsageErrorsThatNameTheKey)
+{
+    Json spec = placementSpec();
+    spec["beam_widht"] = 3;
+    test::writeFile(*s_folder / "bad.json", dumpJson(spec));
+    auto run = runProcess(command("placement", *s_folder / "bad", (*s_folder / "bad.json").string(), false));
+    EXPECT_EQ(run.exitCode, 2);
+    EXPECT_THAT(run.errors, testing::AllOf(HasSubstr("beam_widht"), HasSubstr("beam_width")));
+
+    spec = placementSpec();
+    spec["full_layers"] = 3;
+    test::writeFile(*s_folder / "bad2.json", dumpJson(spec));
+    run = runProcess(command("placement", *s_folder / "bad2", (*s_folder / "bad2.json").string(), false));
+    EXPECT_EQ(run.exitCode, 2);
+    EXPECT_THAT(run.errors, HasSubstr("full_layers is 3"));
+}
+
+} // namespace
+} // namespace postnas
