@@ -47,6 +47,7 @@ QString droppedPath(const QMimeData* data)
 
 MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent)
 {
+    loadResources();
     setWindowIcon(QIcon(QStringLiteral(":/postnas/icons/app.svg")));
     setAcceptDrops(true);
     setDockOptions(QMainWindow::AnimatedDocks | QMainWindow::AllowTabbedDocks | QMainWindow::AllowNestedDocks);

@@ -21,9 +21,9 @@ class Events:
                 self.seq = sum(1 for line in old if line.endswith("\n"))
         self.file = open(path, "a")
 
-    def write(self, name, **fields):
+    def write(self, kind, **fields):
         self.seq += 1
-        self.file.write(json.dumps({"v": 1, "seq": self.seq, "t": now(), "event": name, **fields}) + "\n")
+        self.file.write(json.dumps({"v": 1, "seq": self.seq, "t": now(), "event": kind, **fields}) + "\n")
         self.file.flush()
 
 
@@ -81,10 +81,10 @@ def run(arguments):
 def worker():
     seq = 0
 
-    def say(name, **fields):
+    def say(kind, **fields):
         nonlocal seq
         seq += 1
-        print(json.dumps({"v": 1, "seq": seq, "t": now(), "event": name, **fields}), flush=True)
+        print(json.dumps({"v": 1, "seq": seq, "t": now(), "event": kind, **fields}), flush=True)
 
     say("hello", versions={}, device="cpu", pid=os.getpid(), stage="worker")
     for line in sys.stdin:

@@ -1,5 +1,7 @@
 // The placement board under real clicks and keys: what a person sees change, and undo.
+#include <QComboBox>
 #include <QLabel>
+#include <QLineEdit>
 #include <QMenu>
 #include <QSpinBox>
 #include <QTest>

@@ -33,7 +33,10 @@ QIcon swatch(const QString& block, bool dark, qreal ratio)
     painter.setFont(font);
     painter.setPen(style.text);
     painter.drawText(QRect(QPoint(), size), Qt::AlignCenter, style.code);
-    return QIcon(pixmap);
+    // In colour also while nothing is selected: the palette is the board's legend.
+    QIcon icon(pixmap);
+    icon.addPixmap(pixmap, QIcon::Disabled);
+    return icon;
 }
 
 } // namespace

@@ -375,7 +375,8 @@ Problem PlacementForm::findProblem() const
     try {
         Architecture hybrid = *m_model;
         LayerSpec linear = blockNamed(toStd(m_block->currentData().toString())).defaultLayer(hybrid);
-        for (const auto& [name, value] : spec().linearParameters.items())
+        const PlacementSpec edited = spec();
+        for (const auto& [name, value] : edited.linearParameters.items())
             linear.parameters[name] = value;
         hybrid.layers.assign(hybrid.layers.size(), linear);
         validate(hybrid, "linear_parameters");

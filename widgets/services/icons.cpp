@@ -5,6 +5,9 @@
 #include <QPainter>
 #include <QSvgRenderer>
 
+// Q_INIT_RESOURCE declares a function of the global namespace.
+static void initResources() { Q_INIT_RESOURCE(resources); }
+
 namespace postnas {
 namespace {
 
@@ -23,6 +26,8 @@ void addPixmaps(QIcon& icon, QByteArray svg, const QColor& colour, QIcon::Mode m
 }
 
 } // namespace
+
+void loadResources() { initResources(); }
 
 QIcon themedIcon(const QString& name, const QPalette& palette)
 {

@@ -7,6 +7,9 @@
 
 namespace postnas {
 
+/// Makes the files of resources/ known as :/postnas/... A static library is not asked for them by itself.
+void loadResources();
+
 /// `name` is a file of resources/icons without ".svg"; `currentColor` in it becomes the palette's text colour, dimmed for
 /// disabled. An unknown name gives an empty icon.
 QIcon themedIcon(const QString& name, const QPalette& palette);
