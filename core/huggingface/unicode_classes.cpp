@@ -32,9 +32,9 @@ ClassTable::ClassTable()
     // Hangul syllables: those without a final consonant compose with one, the others are plain letters.
     for (char32_t c = kHangulFirst; c <= kHangulLast; ++c)
         flat[c] = kLetter | kWord | ((c - kHangulFirst) % kHangulFinals == 0 ? std::uint8_t(kNfcBase) : std::uint8_t(0));
-    std::map<std::vector<std::uint8_t>, std::uint16_t> pages;
+    std::map<std::string, std::uint16_t> pages;
     for (std::size_t page = 0; page < m_index.size(); ++page) {
-        const std::vector<std::uint8_t> content(flat.begin() + page * 256, flat.begin() + (page + 1) * 256);
+        const std::string content(flat.begin() + page * 256, flat.begin() + (page + 1) * 256);
         const auto [it, isNew] = pages.emplace(content, static_cast<std::uint16_t>(pages.size()));
         if (isNew)
             m_pages.insert(m_pages.end(), content.begin(), content.end());
