@@ -197,7 +197,7 @@ TEST_F(PlacementBoardTest, PlacementsOfAnotherShapeAreRefused)
 TEST_F(PlacementBoardTest, TilesTellTheirBlockWithoutColour)
 {
     const QModelIndex index = board->model()->index(2, 0);
-    EXPECT_TRUE(index.data(Qt::AccessibleTextRole).toString().startsWith(QStringLiteral("Layer 3, Attention")))
+    EXPECT_TRUE(index.data(Qt::AccessibleTextRole).toString().startsWith(QStringLiteral("Layer 3, Full attention, as in the teacher")))
         << toStd(index.data(Qt::AccessibleTextRole).toString());
     EXPECT_FALSE(board->accessibleName().isEmpty());
 }

@@ -1,6 +1,9 @@
 // Makes text from outside safe to show.
 #include "widgets/services/convert.h"
 
+#include <QDir>
+#include <QFileInfo>
+
 #include "core/base/text.h"
 
 namespace postnas {
@@ -11,6 +14,12 @@ QString displayText(const QString& text, qsizetype limit)
     if (text.size() > limit)
         clean += QStringLiteral(" …");
     return clean;
+}
+
+QString canonicalPath(const QString& path)
+{
+    const QString real = QFileInfo(path).canonicalFilePath();
+    return real.isEmpty() ? QDir::cleanPath(QFileInfo(path).absoluteFilePath()) : real;
 }
 
 } // namespace postnas

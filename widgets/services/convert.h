@@ -18,4 +18,7 @@ inline std::filesystem::path toPath(const QString& path) { return {QFile::encode
 /// controls are removed, and at most `limit` characters are kept.
 QString displayText(const QString& text, qsizetype limit = 2000);
 
+/// Absolute and without symbolic links where the path exists, so that one folder has one name.
+QString canonicalPath(const QString& path);
+
 } // namespace postnas
