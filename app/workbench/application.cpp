@@ -79,6 +79,8 @@ int runWorkbench(int argc, char** argv, const char* version)
     if (folders.size() > 1)
         return usage(QApplication::translate("main", "only one folder can be opened"), QStringLiteral("postnas-workbench --help"));
 
+    // A picture for a page of text changes nothing for the person who works here.
+    Settings::setRemembering(!parser.isSet(screenshot));
     MainWindow window;
     window.setThemeMode(themeModeFromName(parser.isSet(theme) ? parser.value(theme) : Settings().theme()), false);
     if (parser.isSet(size)) {
@@ -91,7 +93,7 @@ int runWorkbench(int argc, char** argv, const char* version)
     window.show();
     if (!folders.isEmpty())
         window.openPath(folders[0]);
-    else if (const QString last = Settings().lastProject(); !last.isEmpty() && Project::isProject(toPath(last)))
+    else if (const QString last = parser.isSet(screenshot) ? QString() : Settings().lastProject(); !last.isEmpty() && Project::isProject(toPath(last)))
         window.openProject(last);
     if (parser.isSet(page)) {
         const QString name = parser.value(page);

@@ -301,6 +301,10 @@ void MainWindow::checkpointArrived(const CheckpointSummary& summary)
             m_checkpoints.append(summary.path);
         refreshCheckpoints();
         m_saveTimer.start();
+    } else {
+        m_treeModel->setCheckpoints({{summary.name, summary.path}});
+        m_tree->expandAll();
+        m_chat->setModels({{displayText(summary.name, 200), summary.path}});
     }
     // The board follows until it has something of its own.
     if (m_boardPath.isEmpty() || (!m_session && mayReplacePlacement())) {
@@ -310,7 +314,6 @@ void MainWindow::checkpointArrived(const CheckpointSummary& summary)
             m_document.restore(m_pendingBoard);
         m_pendingBoard = nullptr;
     }
-    m_treeModel->indexOf(ProjectModel::Kind::Checkpoint, summary.path);
     m_tree->setCurrentIndex(m_treeModel->indexOf(ProjectModel::Kind::Checkpoint, summary.path));
     refreshActions();
 }

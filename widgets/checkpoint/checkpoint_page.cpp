@@ -127,6 +127,7 @@ QWidget* CheckpointPage::makeSummary()
     auto* right = new QVBoxLayout;
     QLabel* title = plainLabel(page, 1, true);
     title->setText(tr("State of one sequence"));
+    title->setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);
     right->addSpacing(kSpace);
     right->addWidget(title);
     m_states = new QTableWidget(0, 4, page);

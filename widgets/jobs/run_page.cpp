@@ -190,6 +190,8 @@ QWidget* RunPage::makeBody()
     splitter->setStretchFactor(0, 3);
     splitter->setStretchFactor(1, 2);
     splitter->setChildrenCollapsible(false);
+    splitter->setHandleWidth(kSpaceLarge);
+    side->setHandleWidth(kSpace);
     column->addWidget(splitter, 1);
     return page;
 }
@@ -276,8 +278,7 @@ void RunPage::refreshState()
                          (status.resumable || status.state == RunState::Prepared));
     m_resume->setText(status.state == RunState::Prepared ? tr("Sta&rt") : tr("&Resume"));
     m_kill->setVisible(m_takesLong && status.isActive());
-    if (!status.isActive() && m_progress->maximum() == 0)
-        m_progress->setRange(0, 1);
+    settleProgress();
     Q_EMIT stateChanged();
 }
 
@@ -320,9 +321,22 @@ void RunPage::applyEvents(const EventBatch& batch)
             parts.append(tr("%1 left").arg(left));
         m_rate->setText(parts.join(QStringLiteral(" · ")));
     }
-    if (m_launcher && !m_launcher->status().isActive() && m_progress->maximum() == 0)
-        m_progress->setRange(0, 1);
+    settleProgress();
     Q_EMIT logLines(lines);
+}
+
+void RunPage::settleProgress()
+{
+    // A bar that moves for ever says that something is at work.
+    if (!m_launcher || m_launcher->status().isActive())
+        return;
+    if (m_launcher->state() == RunState::Finished) {
+        m_progress->setRange(0, 1);
+        m_progress->setValue(1);
+    } else if (m_progress->maximum() == 0) {
+        m_progress->setRange(0, 1);
+        m_progress->setValue(0);
+    }
 }
 
 void RunPage::applyMetric(const event::Metric& metric)

@@ -51,6 +51,7 @@ private:
     void applyMetric(const event::Metric& metric);
     void applyResult(const event::Result& result);
     void refreshState();
+    void settleProgress();
     void redrawCurve();
     QWidget* makeBody();
 

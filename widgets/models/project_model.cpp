@@ -96,7 +96,11 @@ void ProjectModel::setRuns(const std::vector<RunEntry>& runs)
         QString state = runStateName(it->status.state);
         if (it->status.state == RunState::Running && it->total > 0)
             state += QStringLiteral(" %1%").arg(it->done * 100 / it->total);
-        item->setText(QStringLiteral("%1\n%2").arg(runLabel(*it), state));
+        const QString label = runLabel(*it);
+        // The kind of run on the first line, its time and state on the second: both are short enough for a narrow dock.
+        const qsizetype comma = label.indexOf(QStringLiteral(", "));
+        item->setText(comma < 0 ? QStringLiteral("%1\n%2").arg(label, state)
+                                : QStringLiteral("%1\n%2 · %3").arg(label.left(comma), label.mid(comma + 2), state));
         const QString tip = displayText(it->id + QLatin1Char('\n') + it->status.sentence()).toHtmlEscaped();
         item->setToolTip(QString(tip).replace(QLatin1Char('\n'), QLatin1String("<br>")));
         item->setAccessibleText(tr("%1, %2").arg(runLabel(*it), state));

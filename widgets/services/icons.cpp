@@ -38,6 +38,7 @@ QIcon themedIcon(const QString& name, const QPalette& palette)
     const QByteArray svg = file.readAll();
     addPixmaps(icon, svg, palette.color(QPalette::Active, QPalette::ButtonText), QIcon::Normal);
     addPixmaps(icon, svg, palette.color(QPalette::Disabled, QPalette::ButtonText), QIcon::Disabled);
+    addPixmaps(icon, svg, palette.color(QPalette::Active, QPalette::HighlightedText), QIcon::Selected);
     return icon;
 }
 

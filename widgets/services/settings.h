@@ -15,6 +15,9 @@ public:
     static constexpr int kRecentProjects = 10;
     static constexpr int kLayoutVersion = 1;
 
+    /// False: nothing is written from now on, e.g. while a screenshot is made.
+    static void setRemembering(bool on);
+
     QStringList recentProjects() const;
     void addRecentProject(const QString& folder);
     void removeRecentProject(const QString& folder);
