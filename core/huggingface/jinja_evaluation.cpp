@@ -127,6 +127,7 @@ JinjaArguments JinjaInterpreter::evaluateArguments(const JinjaCallArguments& arg
         for (const auto& [key, value] : dict.asDict().entries()) {
             if (!key.isString())
                 throw JinjaFailure("the names of arguments are strings");
+            out.namesTrusted = out.namesTrusted && key.trusted();
             m_runtime.allocate(key.asText().size() + sizeof value);
             out.keyword.emplace_back(key.asText(), value);
         }

@@ -48,6 +48,7 @@ Value toJson(Runtime& rt, const Value& input, Arguments& a)
             style.indent = std::string(static_cast<std::size_t>(std::clamp<std::int64_t>(integerOr(args[1], 0, "tojson"), 0, 100)), ' ');
         style.itemSeparator = ",";
     }
+    style.trusted = (!args[1] || args[1]->trusted()) && (!args[2] || args[2]->trusted());
     if (args[2] && !args[2]->isNone()) {
         const auto pair = jinjaIterate(rt, *args[2]);
         if (pair.size() != 2 || !pair[0].isString() || !pair[1].isString())

@@ -23,6 +23,7 @@ struct Spec {
     int width = 0;
     int precision = -1;
     char type = '\0';
+    bool trusted = true; ///< of the text that the spec is written in, and so of its fill
 };
 
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
@@ -112,10 +113,10 @@ JinjaString pad(const JinjaString& text, const Spec& spec, char defaultAlign)
         signEnd = 1;
     out.appendSlice(text, 0, signEnd);
     for (int i = 0; i < before; ++i)
-        out.append(spec.fill, true);
+        out.append(spec.fill, spec.trusted);
     out.appendSlice(text, signEnd, text.size());
     for (int i = before; i < missing; ++i)
-        out.append(spec.fill, true);
+        out.append(spec.fill, spec.trusted);
     return out;
 }
 
@@ -167,9 +168,10 @@ Spec parseSpec(const std::string& text)
     return spec;
 }
 
-JinjaString formatBySpec(JinjaRuntime& runtime, const JinjaValue& value, const std::string& specText)
+JinjaString formatBySpec(JinjaRuntime& runtime, const JinjaValue& value, const std::string& specText, bool trusted)
 {
     Spec spec = parseSpec(specText);
+    spec.trusted = trusted;
     if (value.isNumber() && spec.type != 's' && !(value.kind() == JinjaValue::Kind::Boolean && spec.type == '\0'))
         return pad({formatNumber(value, spec), value.trusted()}, spec, '>');
     if (spec.type != '\0' && spec.type != 's')
@@ -207,6 +209,7 @@ JinjaString jinjaFormatPercent(JinjaRuntime& runtime, const JinjaString& format,
             break;
         runtime.step();
         Spec spec;
+        spec.trusted = format.trusted();
         const JinjaValue* value = nullptr;
         if (pos < text.size() && text[pos] == '(') {
             const std::size_t close = text.find(')', pos);
@@ -328,7 +331,7 @@ JinjaString jinjaFormatBraces(JinjaRuntime& runtime, const JinjaString& format, 
             value = JinjaValue::string(reprOf(runtime, value));
         else if (conversion != 's')
             throw JinjaFailure("a format has an unknown conversion");
-        out.append(formatBySpec(runtime, value, spec));
+        out.append(formatBySpec(runtime, value, spec, format.trusted()));
     }
     return out;
 }

@@ -120,7 +120,7 @@ void fillFrom(Runtime& rt, Arguments& a, const char* name, Set set)
         }
     }
     for (const auto& [key, value] : a.keyword)
-        set(Value::string(key, true), value);
+        set(Value::string(key, a.namesTrusted), value);
 }
 
 Value makeDict(Runtime& rt, Arguments& a)

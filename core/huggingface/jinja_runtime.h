@@ -45,6 +45,7 @@ class JinjaArguments {
 public:
     std::vector<JinjaValue> positional;
     std::vector<std::pair<std::string, JinjaValue>> keyword;
+    bool namesTrusted = true; ///< false when names of `keyword` came from a user's dictionary
 
     /// Assigns positional and keyword arguments to parameter names as Python does; what was not given has no value.
     /// Throws JinjaFailure naming `function` on a surplus, doubled, unknown or missing argument.

@@ -331,7 +331,7 @@ JinjaString jinjaToJson(JinjaRuntime& runtime, const JinjaValue& value, const Ji
     JsonWriter writer(runtime, style);
     writer.write(value, 0);
     runtime.allocate(writer.out.size());
-    return {writer.out, value.trusted()};
+    return {writer.out, value.trusted() && style.trusted};
 }
 
 } // namespace postnas

@@ -20,9 +20,10 @@ struct JinjaJsonStyle {
     std::optional<std::string> indent; ///< one level's white space; everything on one line when not set
     std::string itemSeparator = ", ";
     std::string keySeparator = ": ";
+    bool trusted = true; ///< whether indent and separators are the template's own
 };
 
-/// json.dumps; trusted only when nothing in the value came from a user. Throws JinjaFailure on what JSON cannot hold.
+/// json.dumps; trusted only when nothing in the value and the style came from a user. Throws JinjaFailure on what JSON cannot hold.
 JinjaString jinjaToJson(JinjaRuntime& runtime, const JinjaValue& value, const JinjaJsonStyle& style);
 
 } // namespace postnas

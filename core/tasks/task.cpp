@@ -18,6 +18,14 @@ constexpr std::array kKnownKeys = {"task", "dataset_path", "dataset_kwargs", "te
                                    "target_delimiter", "fewshot_delimiter", "generation_kwargs", "metric_list", "num_fewshot", "metadata", "tag",
                                    "group", "repeats", "should_decontaminate", "doc_to_decontamination_query"};
 
+std::string knownKeys()
+{
+    std::string out;
+    for (const char* key : kKnownKeys)
+        out += (out.empty() ? "" : ", ") + std::string(key);
+    return out;
+}
+
 JinjaTemplate compile(const std::string& source, const JsonReader& yaml, const std::string& key)
 {
     return JinjaTemplate::parse(source, yaml.source() + ": key \"" + key + "\"", {}, JinjaDialect::evaluation());
@@ -192,7 +200,7 @@ TaskDefinition loadTask(const fs::path& file)
     const JsonReader yaml(task.config, file.string());
     for (const auto& [key, value] : yaml.json().items())
         if (std::find(kKnownKeys.begin(), kKnownKeys.end(), key) == kKnownKeys.end())
-            yaml.fail(key, "is not supported", "The supported keys are those of docs on tasks: a subset of lm-evaluation-harness' format.");
+            yaml.fail(key, "is not supported", "Supported keys, a subset of lm-evaluation-harness' format: " + knownKeys() + ".");
     task.name = yaml.string("task");
     if (task.name.empty() || task.name.size() > 200 || task.name.find_first_of("/\\,\n\r\t") != std::string::npos)
         yaml.fail("task", "must be a name without slashes, commas and line breaks");

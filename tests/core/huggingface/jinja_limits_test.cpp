@@ -133,7 +133,7 @@ TEST(JinjaLimits, BrokenSourcesAreRefused)
 TEST(JinjaLimits, TrustSurvivesOperations)
 {
     const auto segments = [](const std::string& source) {
-        return JinjaTemplate::parse(source, "t").renderSegments(Json{{"u", "<U>"}, {"list", {"<A>", "<B>"}}, {"n", 5}});
+        return JinjaTemplate::parse(source, "t").renderSegments(Json{{"u", "<U>"}, {"list", {"<A>", "<B>"}}, {"n", 5}, {"map", {{"<K>", 1}}}, {"fill", "{:x>9}"}});
     };
     for (const char* source : {"{{ u ~ 'T' }}", "{{ u + 'T' }}", "{{ ('T' + u)|reverse|reverse }}", "{{ (u ~ 'T')|lower|upper }}", "{{ 'T%s' % u }}",
                                "{{ '{}T'.format(u) }}", "{{ ['T', u]|join }}", "{{ 'T'.join([u, u]) }}", "{{ 'xT'|replace('x', u) }}", "{{ (u ~ 'T')|indent(0) }}",
@@ -151,7 +151,8 @@ TEST(JinjaLimits, TrustSurvivesOperations)
         }
         EXPECT_TRUE(sawTrusted);
     }
-    for (const char* source : {"{{ u|tojson }}", "{{ {'k': u}|tojson }}", "{{ [u] }}", "{{ list }}", "{{ [1, list]|string }}", "{{ '%r' % u }}", "{{ n }}", "{{ n + 1 }}", "{{ '%d' % n }}"}) {
+    for (const char* source : {"{{ u|tojson }}", "{{ {'k': u}|tojson }}", "{{ [u] }}", "{{ list }}", "{{ [1, list]|string }}", "{{ '%r' % u }}", "{{ n }}", "{{ n + 1 }}", "{{ '%d' % n }}",
+                               "{% for k in dict(**map) %}{{ k }}{% endfor %}", "{{ map.keys()|join }}", "{{ [1]|tojson(separators=list) }}", "{{ fill.format(n) }}"}) {
         SCOPED_TRACE(source);
         for (const TextSegment& segment : segments(source))
             EXPECT_FALSE(segment.trusted) << segment.text;
