@@ -359,7 +359,7 @@ void MainWindow::refreshCheckpoints()
         add(tr("Teacher: %1").arg(QFileInfo(canonicalPath(teacher)).fileName()), canonicalPath(teacher));
     for (const RunEntry& run : m_session->runs())
         if (const QString hybrid = hybridOf(run.id); !hybrid.isEmpty())
-            add(tr("Hybrid of %1").arg(runLabel(run)), canonicalPath(hybrid));
+            add(tr("Hybrid, %1").arg(runLabel(run).section(QStringLiteral(", "), 1)), canonicalPath(hybrid));
     for (const QString& path : m_checkpoints)
         add(QFileInfo(path).fileName(), path);
     m_treeModel->setCheckpoints(entries);

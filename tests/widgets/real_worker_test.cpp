@@ -1,13 +1,21 @@
 // The window's services against the real `postnas`; skipped where it or the quick-start model is not there.
 #include <csignal>
 
+#include <QAction>
+#include <QPlainTextEdit>
 #include <QSignalSpy>
+#include <QTest>
 
 #include <gtest/gtest.h>
 
+#include "app/workbench/main_window.h"
 #include "core/jobs/job_spec.h"
 #include "core/jobs/run_folder.h"
 #include "tests/widgets/widget_test.h"
+#include "widgets/chat/chat_view.h"
+#include "widgets/heatmap/heatmap_view.h"
+#include "widgets/jobs/run_page.h"
+#include "widgets/plots/search_plot_view.h"
 #include "widgets/services/convert.h"
 #include "widgets/services/event_tail.h"
 #include "widgets/services/job_launcher.h"
@@ -89,6 +97,57 @@ TEST(RealWorkerTest, AShortPlacementRunStopsAndResumes)
         EXPECT_EQ(launcher.state(), RunState::Interrupted) << toStd(launcher.status().sentence());
         EXPECT_TRUE(launcher.status().resumable);
     }
+}
+
+TEST(RealWorkerTest, TheWholeLoopInTheWindow)
+{
+    if (realProgram().isEmpty())
+        GTEST_SKIP() << "postnas was not built";
+    const QString specFile = quickStartSpec(QStringLiteral("placement"));
+    const QString model = quickStartModel();
+    if (specFile.isEmpty() || model.isEmpty())
+        GTEST_SKIP() << "the quick-start model is not there";
+    qputenv("POSTNAS_PROGRAM", realProgram().toLocal8Bit());
+    const test::TemporaryFolder folder;
+    MainWindow window;
+    window.show();
+    ASSERT_TRUE(QTest::qWaitForWindowExposed(&window));
+    window.createProject(toQString(folder / "project"), model);
+    ASSERT_TRUE(test::waitUntil([&] { return window.isSettled() && window.document().layerCount() > 0; }, kPatience));
+    JobSpec job = readJobSpec(toPath(specFile));
+    auto& spec = std::get<PlacementSpec>(job.body);
+    spec.training.steps = 3;
+    spec.training.warmupSteps = 1;
+    spec.training.batchSize = 2;
+    spec.itemLimit = 2;
+    spec.fullLayers = 1;
+    spec.beamWidth = 1;
+    spec.exhaustive = ExhaustiveChoice::Never;
+    window.startSearch(toJson(job));
+    JobLauncher* launcher = window.runPage()->launcher();
+    ASSERT_NE(launcher, nullptr);
+    ASSERT_TRUE(test::waitUntil([&] { return launcher->state() == RunState::Finished || launcher->state() == RunState::Failed; }, kPatience));
+    ASSERT_EQ(launcher->state(), RunState::Finished) << toStd(launcher->status().sentence());
+    ASSERT_TRUE(test::waitUntil([&] { return window.searchView()->model()->rowCount() > window.document().layerCount(); }));
+    EXPECT_EQ(window.heatmapView()->data().layers, window.document().layerCount());
+    EXPECT_EQ(window.heatmapView()->data().tasks.size(), static_cast<qsizetype>(spec.tasks.size()));
+    // The hybrid beside its teacher.
+    QAction* compare = nullptr;
+    for (QAction* action : window.actions())
+        if (action->iconText() == QStringLiteral("Compare in chat"))
+            compare = action;
+    ASSERT_NE(compare, nullptr);
+    ASSERT_TRUE(test::waitUntil([&] { return compare->isEnabled(); }));
+    compare->trigger();
+    ChatView* chat = window.chatView();
+    EXPECT_EQ(chat->model(0), model);
+    EXPECT_TRUE(chat->model(1).endsWith(QStringLiteral("/artifacts/hybrid")));
+    chat->input()->setPlainText(QStringLiteral("Hello"));
+    chat->send();
+    ASSERT_TRUE(test::waitUntil([&] { return !chat->isBusy(); }, kPatience));
+    EXPECT_TRUE(chat->conversationText().contains(QStringLiteral("Hello")));
+    EXPECT_FALSE(chat->conversationText().contains(QStringLiteral("could not"))) << toStd(chat->conversationText());
+    qunsetenv("POSTNAS_PROGRAM");
 }
 
 } // namespace

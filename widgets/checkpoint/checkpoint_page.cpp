@@ -127,9 +127,8 @@ QWidget* CheckpointPage::makeSummary()
     auto* right = new QVBoxLayout;
     QLabel* title = plainLabel(page, 1, true);
     title->setText(tr("State of one sequence"));
-    title->setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);
     right->addSpacing(kSpace);
-    right->addWidget(title);
+    right->addWidget(title, 0, Qt::AlignBottom);
     m_states = new QTableWidget(0, 4, page);
     m_states->setHorizontalHeaderLabels({tr("Context"), tr("Cache"), tr("Recurrent"), tr("Total")});
     m_states->verticalHeader()->hide();

@@ -1,7 +1,10 @@
 // Live view of one run over EventTail and JobLauncher.
 #include "widgets/jobs/run_page.h"
 
+#include <algorithm>
 #include <cmath>
+#include <set>
+#include <string>
 
 #include <QComboBox>
 #include <QHBoxLayout>
@@ -35,13 +38,38 @@ QLabel* plainLabel(QWidget* parent)
     return label;
 }
 
+/// Lists of layers count from 0 in files and from 1 on the screen.
+bool isLayerList(const std::string& key, const Json& value)
+{
+    static const std::set<std::string> names {"full", "sliding", "layers", "found_layers", "full_layers"};
+    return names.count(key) != 0 && value.is_array() &&
+           std::all_of(value.begin(), value.end(), [](const Json& entry) { return entry.is_number_integer(); });
+}
+
+QString layerNumbers(const Json& list)
+{
+    QStringList numbers;
+    for (const Json& layer : list)
+        numbers.append(QLocale().toString(layer.get<qint64>() + 1));
+    return numbers.isEmpty() ? RunPage::tr("none") : numbers.join(QStringLiteral(", "));
+}
+
 void addValues(QTreeWidgetItem* parent, const Json& values, int depth, int& budget)
 {
     for (const auto& [key, value] : values.items()) {
         if (budget-- <= 0)
             return;
-        auto* item = new QTreeWidgetItem(parent, {displayText(toQString(key), 200), QString()});
-        if (value.is_object() && depth < 4)
+        QString title = displayText(toQString(key), 200);
+        if (values.is_array()) {
+            // Entries of a list go by what they are about, or by their number.
+            const bool named = value.is_object() && value.contains("task") && value["task"].is_string();
+            title = named ? displayText(toQString(value["task"].get<std::string>()), 200) : QString::number(parent->childCount() + 1);
+        }
+        auto* item = new QTreeWidgetItem(parent, {title, QString()});
+        const bool nested = value.is_object() || (value.is_array() && !value.empty() && value.front().is_object());
+        if (isLayerList(key, value))
+            item->setText(1, layerNumbers(value));
+        else if (nested && depth < 4)
             addValues(item, value, depth + 1, budget);
         else if (value.is_string())
             item->setText(1, displayText(toQString(value.get<std::string>()), 500));
