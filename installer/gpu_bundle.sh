@@ -17,7 +17,7 @@ cp -r "$root/resources/architectures" "$bundle/share/postnas/resources/"
 # The C library and its kin belong to the machine; LibTorch and CUDA come from there too.
 ldd "$build/bin/postnas" | awk '$3 ~ /^\// {print $3}' | while read -r library; do
     case "$(basename "$library")" in
-    libc.so* | libm.so* | libdl.so* | libpthread.so* | librt.so* | ld-linux* | libtorch* | libc10* | libcud* | libcupti* | libnv* | libgomp* | libshm*) ;;
+    libc.so* | libm.so* | libdl.so* | libpthread.so* | librt.so* | ld-linux* | libtorch* | libc10* | libcud* | libcupti* | libnv* | libgomp* | libshm* | libstdc++* | libgcc_s* | libutil*) ;;
     *) cp -L "$library" "$bundle/lib/" ;;
     esac
 done

@@ -73,6 +73,9 @@ std::unique_ptr<LanguageModel> LanguageModel::open(const std::filesystem::path& 
         checkVocabulary(static_cast<std::uint64_t>(m.tokenizer->vocabularySize()), checkpoint.architecture(), folder);
     }
     m.model = HybridModel::load(checkpoint, torch::Device(m.device), scalarTypeNamed(m.dtype));
+    if (options.ropeFrequencies != "float32" && options.ropeFrequencies != "bfloat16")
+        throw usageError("rope frequencies \"" + options.ropeFrequencies + "\" are unknown", "Known: float32, bfloat16.");
+    m.model->roundRotaryFrequencies(options.ropeFrequencies == "bfloat16");
     return out;
 }
 

@@ -23,6 +23,8 @@ namespace postnas::engine {
 struct LoadOptions {
     std::string device = "auto"; ///< auto, cpu, cuda
     std::string dtype = "auto";  ///< auto, float32, bfloat16, float16
+    /// "float32", as transformers' from_pretrained keeps them, or "bfloat16": rounded, as after `model.to(bfloat16)`.
+    std::string ropeFrequencies = "float32";
 };
 
 struct GenerateOptions {

@@ -58,6 +58,8 @@ public:
     torch::Tensor embed(const torch::Tensor& ids) const;
     /// Rotary tables for positions [first, first + length).
     ForwardContext context(std::int64_t first, std::int64_t length) const;
+    /// See RotaryTable::roundFrequencies.
+    void roundRotaryFrequencies(bool round) { m_rotary.roundFrequencies(round); }
     /// One layer with the given mixer: norm, mixer, residual, norm, MLP, residual.
     torch::Tensor layer(int index, const Block& mixer, const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const;
     /// Final norm and head: [..., hidden] -> [..., vocabulary].

@@ -82,7 +82,9 @@ void RotaryTable::build(const Architecture& a, std::int64_t positions, std::int6
 {
     const RotaryFrequencies frequencies = rotaryFrequencies(a, sequenceLength);
     // float32 products, as the reference implementations compute them.
-    const torch::Tensor inverse = torch::tensor(frequencies.inverse, torch::kFloat64).to(torch::kFloat32);
+    torch::Tensor inverse = torch::tensor(frequencies.inverse, torch::kFloat64).to(torch::kFloat32);
+    if (m_round)
+        inverse = inverse.to(torch::kBFloat16).to(torch::kFloat32);
     const torch::Tensor angles = torch::arange(positions, torch::kFloat32).unsqueeze(1) * inverse.unsqueeze(0);
     const torch::Tensor both = torch::cat({angles, angles}, -1);
     m_cosine = (both.cos() * frequencies.attentionFactor).to(device);

@@ -17,6 +17,10 @@ RotaryFrequencies rotaryFrequencies(const Architecture& architecture, std::int64
 /// Tables that grow with the longest position asked for.
 class RotaryTable {
 public:
+    /// Rounds the frequencies to bfloat16, as a model has them whose buffers were cast with its weights (`model.to(bfloat16)`
+    /// in PyTorch). Off: float32, as transformers' from_pretrained leaves them.
+    void roundFrequencies(bool round) { m_round = round; m_cosine = torch::Tensor(); }
+
     /// cosine and sine of positions [first, first + length), float32 on `device`.
     ForwardContext context(const Architecture& architecture, std::int64_t first, std::int64_t length, const torch::Device& device);
 
@@ -25,6 +29,7 @@ private:
     torch::Tensor m_cosine;
     torch::Tensor m_sine;
     std::int64_t m_dynamicLength = 0;
+    bool m_round = false;
 };
 
 } // namespace postnas::engine
