@@ -18,6 +18,7 @@ using test::testData;
 struct Case {
     std::string folder;
     std::vector<std::string> arguments;
+    std::string reference = "expected.safetensors";
 };
 
 std::string caseName(const testing::TestParamInfo<Case>& info)
@@ -25,6 +26,7 @@ std::string caseName(const testing::TestParamInfo<Case>& info)
     std::string name = info.param.folder;
     for (const std::string& a : info.param.arguments)
         name += "_" + a;
+    name += "_" + info.param.reference;
     for (char& c : name)
         if (!std::isalnum(static_cast<unsigned char>(c)))
             c = '_';
@@ -36,12 +38,9 @@ class ReferenceLogits : public testing::TestWithParam<Case> {};
 TEST_P(ReferenceLogits, AgreeWithinOneTenThousandth)
 {
     const test::TemporaryFolder folder;
-    const auto expectedFile = testData(GetParam().folder) / "expected.safetensors";
+    const auto expectedFile = testData(GetParam().folder) / GetParam().reference;
     std::vector<std::string> command = {(programFolder() / "postnas").string(), "logits", testData(GetParam().folder).string(), "--input",
                                         expectedFile.string(), "--output", (folder / "out.safetensors").string(), "--device", "cpu"};
-    // These reference logits were made by a model whose rotary frequencies had been cast to bfloat16 with its weights.
-    if (GetParam().folder == "qwen3-tiny-sharded-bf16")
-        command.insert(command.end(), {"--rope-frequencies", "bfloat16"});
     command.insert(command.end(), GetParam().arguments.begin(), GetParam().arguments.end());
     const auto run = runProcess(command);
     ASSERT_EQ(run.exitCode, 0) << run.errors;
@@ -64,12 +63,20 @@ TEST_P(ReferenceLogits, AgreeWithinOneTenThousandth)
 std::vector<Case> cases()
 {
     std::vector<Case> out;
-    for (const char* folder : {"qwen2-tiny", "qwen3-tiny-sharded-bf16", "jet-tiny"}) {
-        out.push_back({folder, {}});
-        for (const char* prefill : {"0", "1", "3", "24", "40", "55", "1000"})
-            out.push_back({folder, {"--prefill", prefill}});
-        for (const char* chunk : {"1", "7", "16", "33"})
-            out.push_back({folder, {"--prefill", "50", "--chunk", chunk}});
+    // qwen3's expected.safetensors was made by a model whose rotary frequencies had been cast to bfloat16 with its weights;
+    // from_pretrained.safetensors by transformers' from_pretrained, which keeps them in float32 as the default here does.
+    const std::vector<Case> models = {{"qwen2-tiny", {}},
+                                      {"qwen3-tiny-sharded-bf16", {"--rope-frequencies", "bfloat16"}},
+                                      {"qwen3-tiny-sharded-bf16", {}, "from_pretrained.safetensors"},
+                                      {"jet-tiny", {}}};
+    const std::vector<std::vector<std::string>> ways = {{}, {"--prefill", "0"}, {"--prefill", "1"}, {"--prefill", "24"}, {"--prefill", "55"},
+                                                        {"--prefill", "1000"}, {"--prefill", "50", "--chunk", "1"},
+                                                        {"--prefill", "50", "--chunk", "7"}, {"--prefill", "50", "--chunk", "33"}};
+    for (const Case& model : models) {
+        for (const auto& way : ways) {
+            out.push_back(model);
+            out.back().arguments.insert(out.back().arguments.end(), way.begin(), way.end());
+        }
     }
     return out;
 }
@@ -78,8 +85,13 @@ INSTANTIATE_TEST_SUITE_P(All, ReferenceLogits, testing::ValuesIn(cases()), caseN
 
 TEST(ReferenceGreedyTokens, AreTheSame)
 {
-    for (const char* folder : {"qwen2-tiny", "qwen3-tiny-sharded-bf16"}) {
-        const SafetensorsFile expected = SafetensorsFile::open(testData(folder) / "expected.safetensors");
+    struct Greedy {
+        std::string folder, reference, frequencies;
+    };
+    for (const Greedy& g : {Greedy {"qwen2-tiny", "expected.safetensors", "float32"},
+                            Greedy {"qwen3-tiny-sharded-bf16", "expected.safetensors", "bfloat16"},
+                            Greedy {"qwen3-tiny-sharded-bf16", "from_pretrained.safetensors", "float32"}}) {
+        const SafetensorsFile expected = SafetensorsFile::open(testData(g.folder) / g.reference);
         const TensorView& view = expected.at("greedy_from_first_12");
         std::vector<std::int64_t> ids(view.data.size() / sizeof(std::int64_t));
         std::memcpy(ids.data(), view.data.data(), view.data.size());
@@ -87,11 +99,12 @@ TEST(ReferenceGreedyTokens, AreTheSame)
         for (int i = 0; i < 12; ++i)
             prompt += (i ? "," : "") + std::to_string(ids[static_cast<std::size_t>(i)]);
         for (const char* chunk : {"512", "5"}) {
-            const auto run = runProcess({(programFolder() / "postnas").string(), "generate", testData(folder).string(), "--prompt-ids", prompt,
-                                         "--max-new-tokens", "24", "--prefill-chunk", chunk, "--json", "--device", "cpu"});
+            const auto run = runProcess({(programFolder() / "postnas").string(), "generate", testData(g.folder).string(), "--prompt-ids", prompt,
+                                         "--max-new-tokens", "24", "--prefill-chunk", chunk, "--json", "--device", "cpu", "--rope-frequencies",
+                                         g.frequencies});
             ASSERT_EQ(run.exitCode, 0) << run.errors;
             const auto tokens = parseJson(run.output, "generate")["tokens"].get<std::vector<std::int64_t>>();
-            EXPECT_EQ(tokens, std::vector<std::int64_t>(ids.begin() + 12, ids.end())) << folder << " chunk " << chunk;
+            EXPECT_EQ(tokens, std::vector<std::int64_t>(ids.begin() + 12, ids.end())) << g.folder << " " << g.reference << " chunk " << chunk;
         }
     }
 }
