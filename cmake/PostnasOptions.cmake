@@ -27,7 +27,8 @@ endif()
 
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  add_compile_options(-Wno-restrict) # false alarms of GCC 12 in std::string (bug 105651)
+  # False alarms of GCC 12 in the standard library (bugs 105651, 105329, 105545).
+  add_compile_options(-Wno-restrict -Wno-stringop-overread -Wno-stringop-overflow -Wno-array-bounds)
 endif()
 if(POSTNAS_WERROR)
   add_compile_options(-Werror)
