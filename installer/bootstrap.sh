@@ -126,6 +126,7 @@ demo() {
     compile
     local project=$root/build/quickstart run
     run=$project/runs/quickstart-placement
+    [ -e "$project/project.json" ] || "$build/bin/postnas" project create "$project" --name "Quick start" --teacher projects/quickstart/model
     mkdir -p "$project/runs"
     if [ -e "$run/exit.json" ] && grep -q '"code": *0' "$run/exit.json"; then
         say "the quick-start search was done before: $run"

@@ -17,6 +17,7 @@ void addRunCommand(CLI::App& app);
 void addEvaluateCommand(CLI::App& app);
 void addBenchmarkCommand(CLI::App& app);
 void addExportCommand(CLI::App& app);
+void addProjectCommand(CLI::App& app);
 void addDataCommand(CLI::App& app);
 void addReportCommand(CLI::App& app);
 void addDoctorCommand(CLI::App& app);

@@ -43,6 +43,7 @@ int main(int argc, char** argv)
     addEvaluateCommand(app);
     addBenchmarkCommand(app);
     addExportCommand(app);
+    addProjectCommand(app);
     addDataCommand(app);
     addReportCommand(app);
     addDoctorCommand(app);
