@@ -135,7 +135,7 @@ demo() {
     else
         "$build/bin/postnas" run placement --spec projects/quickstart/placement.json --run-dir "$run"
     fi
-    "$build/bin/postnas" report "$run" --output "$project/report.md" --force
+    "$build/bin/postnas" report "$run" --output "$project/report.md" >/dev/null
     cat "$project/report.md"
     say "heatmap: $run/artifacts/heatmap.json"
     say "hybrid:  $run/artifacts/hybrid   (chat with it: build/release/bin/postnas chat build/quickstart/runs/quickstart-placement/artifacts/hybrid)"
