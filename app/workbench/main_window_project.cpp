@@ -358,8 +358,11 @@ void MainWindow::refreshCheckpoints()
     if (const QString teacher = teacherPath(); !teacher.isEmpty())
         add(tr("Teacher: %1").arg(QFileInfo(canonicalPath(teacher)).fileName()), canonicalPath(teacher));
     for (const RunEntry& run : m_session->runs())
-        if (const QString hybrid = hybridOf(run.id); !hybrid.isEmpty())
-            add(tr("Hybrid, %1").arg(runLabel(run).section(QStringLiteral(", "), 1)), canonicalPath(hybrid));
+        if (const QString hybrid = hybridOf(run.id); !hybrid.isEmpty()) {
+            // A run that a person named carries no time: its folder's name tells it apart.
+            const QString when = runLabel(run).section(QStringLiteral(", "), 1);
+            add(tr("Hybrid, %1").arg(when.isEmpty() ? run.id : when), canonicalPath(hybrid));
+        }
     for (const QString& path : m_checkpoints)
         add(QFileInfo(path).fileName(), path);
     m_treeModel->setCheckpoints(entries);

@@ -41,7 +41,9 @@ std::vector<double> softmax(double temperature)
 
 TEST(Sampler, IsGreedyAtTemperatureZero)
 {
-    EXPECT_EQ(frequencies({}, kLogits, 10), (std::map<std::int64_t, double> {{1, 1.0}}));
+    const auto drawn = frequencies({}, kLogits, 10);
+    ASSERT_EQ(drawn.size(), 1u);
+    EXPECT_EQ(drawn.begin()->first, 1);
 }
 
 TEST(Sampler, DrawsFromTheSoftmaxAtItsTemperature)

@@ -478,6 +478,9 @@ void HeatmapPlot::fitCells()
 void HeatmapPlot::refresh()
 {
     updateRanges();
+    // Before the layout, which is when the axis makes its ticks: set only while fitting cells, the labels would be those of
+    // the range before.
+    fitCells();
     const bool dark = ThemeColours::of(palette()).dark;
     QSharedPointer<QCPAxisTickerText> columns(new QCPAxisTickerText);
     columns->addTick(columnX(kNone, m_data.layers), tr("none"));
