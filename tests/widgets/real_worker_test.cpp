@@ -25,7 +25,7 @@
 namespace postnas {
 namespace {
 
-constexpr int kPatience = 100000;
+constexpr int kPatience = 250000;
 
 QString realProgram()
 {
@@ -77,6 +77,8 @@ TEST(RealWorkerTest, AShortPlacementRunStopsAndResumes)
     spec.training.steps = 100000; // stopped long before
     spec.training.warmupSteps = 1;
     spec.itemLimit = 2;
+    spec.reportItems = 0;
+    spec.threads = 1;
     const test::TemporaryFolder folder;
     JobLauncher launcher(RunFolder::create(folder / "run", toJson(job)));
     launcher.setProgram(realProgram());
@@ -120,6 +122,8 @@ TEST(RealWorkerTest, TheWholeLoopInTheWindow)
     spec.training.warmupSteps = 1;
     spec.training.batchSize = 2;
     spec.itemLimit = 2;
+    spec.reportItems = 0;
+    spec.threads = 1;
     spec.fullLayers = 1;
     spec.beamWidth = 1;
     spec.exhaustive = ExhaustiveChoice::Never;
