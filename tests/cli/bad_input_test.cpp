@@ -96,7 +96,7 @@ TEST_F(BadCheckpoint, TokenizerWithMoreIdsThanTheEmbedding)
     const fs::path model = copy("qwen2-tiny");
     for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
         fs::copy(test::sourceFolder() / "projects" / "quickstart" / "model" / name, model / name);
-    expectInputError(generate(model), {"1176", "320"});
+    expectInputError(generate(model), {"tokenizer.json", "1175", "320"});
 }
 
 TEST_F(BadCheckpoint, BrokenMerge)
