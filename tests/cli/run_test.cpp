@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstring>
 #include <cmath>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -112,14 +113,18 @@ protected:
         return runProcess(command("pretrain", folder, file.string(), false));
     }
 
-    /// Starts the stage again and again, and sends `signal` after a while, until it comes to its end. Returns how often.
-    static int disturb(const std::string& stage, const Json& spec, const fs::path& folder, int signal, int kills, double longest)
+    /// Starts the stage again and again and sends it `signal`, `kills` times, then lets it come to its end. Returns how often it hit.
+    /// The n-th signal comes when the log has as many events as the n-th part of an undisturbed run's, so that the hits are spread over
+    /// the whole run however fast the machine is; a random delay moves them off the writing of the event itself.
+    static int disturb(const std::string& stage, const Json& spec, const fs::path& folder, int signal, int kills, const fs::path& undisturbed)
     {
         const fs::path file = folder.string() + ".json";
         test::writeFile(file, dumpJson(spec));
         std::mt19937 random(static_cast<unsigned>(signal));
+        const auto uniform = [&](double longest) { return std::uniform_real_distribution<double>(0, longest)(random); };
+        const double part = static_cast<double>(eventCount(undisturbed)) / kills;
         int hit = 0;
-        for (int attempt = 0; attempt < 60; ++attempt) {
+        for (int attempt = 0; attempt <= kills + 1; ++attempt) {
             const std::vector<std::string> arguments = command(stage, folder, attempt == 0 ? file.string() : "", attempt > 0);
             const pid_t child = ::fork();
             if (child == 0) {
@@ -131,18 +136,23 @@ protected:
                 ::execv(argv[0], argv.data());
                 ::_exit(127);
             }
-            if (hit < kills) {
-                waitForEvents(folder);
-                std::this_thread::sleep_for(std::chrono::duration<double>(std::uniform_real_distribution<double>(0, longest)(random)));
-                ::kill(child, signal);
-            }
             int status = 0;
-            ::waitpid(child, &status, 0);
+            bool ended = false;
+            if (hit < kills) {
+                const auto enough = static_cast<std::int64_t>((hit + uniform(1)) * part);
+                const std::int64_t before = eventCount(folder);
+                while (!ended && eventCount(folder) < std::max(enough, before + 1)) {
+                    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                    ended = ::waitpid(child, &status, WNOHANG) == child;
+                }
+                std::this_thread::sleep_for(std::chrono::duration<double>(uniform(0.015)));
+                if (!ended)
+                    ::kill(child, signal);
+            }
+            if (!ended)
+                ::waitpid(child, &status, 0);
             if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
                 return hit;
-            // A first start that was killed before it made its folder is started anew.
-            if (!fs::exists(folder / "events.jsonl"))
-                fs::remove_all(folder);
             EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 130) << "exit " << WEXITSTATUS(status);
             ++hit;
         }
@@ -150,18 +160,18 @@ protected:
         return hit;
     }
 
-    /// Until the process that was just started says something (or for ten seconds).
-    static void waitForEvents(const fs::path& folder)
+    /// Lines of the run's log; 0 where there is none yet.
+    static std::int64_t eventCount(const fs::path& folder)
     {
-        const fs::path events = folder / "events.jsonl";
-        const auto size = [&] {
-            std::error_code none;
-            const auto n = fs::file_size(events, none);
-            return none ? 0 : n;
-        };
-        const auto before = size();
-        for (int i = 0; i < 1000 && size() == before; ++i)
-            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        std::ifstream in(folder / "events.jsonl", std::ios::binary);
+        return std::count(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>(), '\n');
+    }
+
+    /// Until the run says something (or for a minute).
+    static void waitForEvents(const fs::path& folder, std::int64_t atLeast = 1)
+    {
+        for (int i = 0; i < 60000 && eventCount(folder) < atLeast; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 
     static std::vector<double> losses(const fs::path& folder)
@@ -204,15 +214,15 @@ TEST_F(Runs, PretrainingLearnsAndLeavesAModelThatOpens)
 
 TEST_F(Runs, PretrainingKilledAtManyPointsEndsWithTheSameWeights)
 {
-    const int kills = disturb("pretrain", pretrainSpec(), *s_folder / "killed", SIGKILL, 8, 0.5);
-    EXPECT_GE(kills, 4);
+    const int kills = disturb("pretrain", pretrainSpec(), *s_folder / "killed", SIGKILL, 8, *s_folder / "reference");
+    EXPECT_GE(kills, 7);
     EXPECT_EQ(modelHash(*s_folder / "killed"), modelHash(*s_folder / "reference"));
     EXPECT_EQ(losses(*s_folder / "killed"), losses(*s_folder / "reference"));
 }
 
 TEST_F(Runs, PretrainingStoppedByTermLosesNothing)
 {
-    const int stops = disturb("pretrain", pretrainSpec(), *s_folder / "stopped", SIGTERM, 3, 0.3);
+    const int stops = disturb("pretrain", pretrainSpec(), *s_folder / "stopped", SIGTERM, 3, *s_folder / "reference");
     EXPECT_GE(stops, 2);
     EXPECT_EQ(modelHash(*s_folder / "stopped"), modelHash(*s_folder / "reference"));
 }
@@ -229,8 +239,7 @@ TEST_F(Runs, AStoppedRunSaysThatItCanBeResumed)
         ::execl(program().c_str(), program().c_str(), "run", "pretrain", "--spec", file.c_str(), "--run-dir", folder.c_str(), "--quiet", nullptr);
         ::_exit(127);
     }
-    waitForEvents(folder);
-    std::this_thread::sleep_for(std::chrono::seconds(1));
+    waitForEvents(folder, 20);
     ::kill(child, SIGTERM);
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -332,8 +341,8 @@ TEST_F(Runs, PlacementFindsScoresAndExportsAHybridThatChats)
 TEST_F(Runs, PlacementKilledAtManyPointsEndsWithTheSameNumbersAndScoresNothingTwice)
 {
     const fs::path folder = *s_folder / "placement-killed";
-    const int kills = disturb("placement", placementSpec(), folder, SIGKILL, 8, 0.8);
-    EXPECT_GE(kills, 4);
+    const int kills = disturb("placement", placementSpec(), folder, SIGKILL, 8, *s_folder / "placement");
+    EXPECT_GE(kills, 7);
     for (const char* artifact : {"heatmap.json", "results.json"})
         EXPECT_EQ(readJsonFile(folder / "artifacts" / artifact), readJsonFile(*s_folder / "placement" / "artifacts" / artifact)) << artifact;
     EXPECT_EQ(hashFile(folder / "artifacts" / "hybrid" / "model.safetensors"), hashFile(*s_folder / "placement" / "artifacts" / "hybrid" / "model.safetensors"));
