@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/data/tokenizer-fixtures: small tokenizers and what Hugging Face's `tokenizers` makes of some texts.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install tokenizers==0.22.1
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install tokenizers==0.22.2
     /tmp/venv/bin/python tests/peers/make_tokenizer_fixtures.py
 
 (0.23 decodes an added token that NFC changes to a broken character; 0.22 and this project give its text.)
