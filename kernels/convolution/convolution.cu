@@ -3,6 +3,7 @@
 
 #include "kernels/include/convolution_launch.h"
 #include "kernels/include/cuda_element.cuh"
+#include "kernels/include/launch.cuh"
 
 namespace postnas::ops::cuda {
 namespace {
@@ -97,25 +98,26 @@ template <typename T>
 cudaError_t forward(const ConvolutionProblem& p, void* y, cudaStream_t stream)
 {
     const std::int64_t total = p.batch * p.length * p.channels;
-    if (total > 0)
-        forwardKernel<T><<<blocksFor(total), kThreads, 0, stream>>>(p, static_cast<T*>(y));
-    return cudaGetLastError();
+    return total > 0 ? launch(forwardKernel<T>, dim3(blocksFor(total)), dim3(kThreads), 0, stream, p, static_cast<T*>(y)) : cudaSuccess;
 }
 
 template <typename T>
 cudaError_t backward(const ConvolutionProblem& p, const void* gradY, void* gradX, void* gradKernels, void* gradHistory, cudaStream_t stream)
 {
     const T* up = static_cast<const T*>(gradY);
+    cudaError_t code = cudaSuccess;
     if (const std::int64_t total = p.batch * (p.length + (gradHistory ? p.taps - 1 : 0)) * p.channels; total > 0)
-        inputGradientKernel<T><<<blocksFor(total), kThreads, 0, stream>>>(p, up, static_cast<T*>(gradX), static_cast<T*>(gradHistory));
+        code = launch(inputGradientKernel<T>, dim3(blocksFor(total)), dim3(kThreads), 0, stream, p, up, static_cast<T*>(gradX),
+                      static_cast<T*>(gradHistory));
+    if (code != cudaSuccess || p.channels == 0)
+        return code;
     if (p.perToken) {
-        if (const std::int64_t total = p.batch * p.length * p.channels; total > 0)
-            tokenKernelGradientKernel<T><<<blocksFor(total), kThreads, 0, stream>>>(p, up, static_cast<T*>(gradKernels));
-    } else if (p.channels > 0) {
-        const dim3 grid(unsigned((p.channels + 31) / 32), unsigned(p.taps)), block(32, kSumRows);
-        sharedKernelGradientKernel<T><<<grid, block, 0, stream>>>(p, up, static_cast<float*>(gradKernels));
+        const std::int64_t total = p.batch * p.length * p.channels;
+        return total > 0 ? launch(tokenKernelGradientKernel<T>, dim3(blocksFor(total)), dim3(kThreads), 0, stream, p, up, static_cast<T*>(gradKernels))
+                         : cudaSuccess;
     }
-    return cudaGetLastError();
+    return launch(sharedKernelGradientKernel<T>, dim3(unsigned((p.channels + 31) / 32), unsigned(p.taps)), dim3(32, kSumRows), 0, stream, p, up,
+                  static_cast<float*>(gradKernels));
 }
 
 } // namespace

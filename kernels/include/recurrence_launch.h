@@ -22,6 +22,10 @@ struct RecurrenceProblem {
     const float* beta = nullptr;         ///< [batch, length, heads]; null: no delta correction
     const float* initialState = nullptr; ///< [batch, heads, key, value]; null: zeros
     float scale = 1;
+    /// Packed sequences: batch is 1, and sequence s has the tokens starts[s] to starts[s + 1]; on the device, [sequences + 1]. States are
+    /// [sequences, heads, key, value] then. Null: each row of the batch is a sequence.
+    const std::int64_t* starts = nullptr;
+    std::int64_t sequences = 0;
 };
 
 /// Gradients in float32; every one that has an input is written completely.
@@ -41,6 +45,14 @@ inline constexpr std::int64_t kMaxKeyDim = 256;
 
 /// o in the problem's type and the final state, [batch, heads, key, value], in float32.
 cudaError_t launchRecurrenceForward(const RecurrenceProblem& problem, void* o, float* finalState, cudaStream_t stream);
+
+/// Whether the chunked kernels can take it: bfloat16, key width a multiple of 8 up to 256, value width a multiple of 8, arrays on
+/// 16 bytes. They use the tensor cores and are the fast path; sums and states stay float32, products are of bfloat16 numbers.
+bool chunkedCanTake(const RecurrenceProblem& problem);
+/// Bytes of scratch memory of the chunked forward pass, on 16 bytes.
+std::size_t chunkedForwardWorkspace(const RecurrenceProblem& problem);
+/// The same results as launchRecurrenceForward, 64 tokens at a time. `finalState` may be null.
+cudaError_t launchChunkedForward(const RecurrenceProblem& problem, void* o, float* finalState, void* workspace, cudaStream_t stream);
 
 /// Bytes of scratch memory that the backward pass needs on a device with that many multiprocessors.
 std::size_t recurrenceBackwardWorkspace(const RecurrenceProblem& problem, int multiprocessors);

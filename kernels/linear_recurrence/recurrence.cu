@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/include/cuda_element.cuh"
+#include "kernels/include/launch.cuh"
 #include "kernels/include/recurrence_launch.h"
 
 namespace postnas::ops::cuda {
@@ -373,37 +374,31 @@ int rowsFor(std::int64_t keyDim)
 }
 
 template <typename T, int Rows>
-void forward(const RecurrenceProblem& p, void* o, float* finalState, cudaStream_t stream)
+cudaError_t forward(const RecurrenceProblem& p, void* o, float* finalState, cudaStream_t stream)
 {
     const dim3 grid(unsigned(p.batch * p.heads), unsigned((p.valueDim + 31) / 32));
-    if (p.beta)
-        forwardKernel<T, Rows, true><<<grid, kThreads, 0, stream>>>(p, static_cast<T*>(o), finalState);
-    else
-        forwardKernel<T, Rows, false><<<grid, kThreads, 0, stream>>>(p, static_cast<T*>(o), finalState);
+    return launch(p.beta ? forwardKernel<T, Rows, true> : forwardKernel<T, Rows, false>, grid, dim3(kThreads), 0, stream, p, static_cast<T*>(o),
+                  finalState);
 }
 
 template <typename T>
 cudaError_t forward(const RecurrenceProblem& p, void* o, float* finalState, cudaStream_t stream)
 {
     switch (rowsFor(p.keyDim)) {
-    case 4: forward<T, 4>(p, o, finalState, stream); break;
-    case 8: forward<T, 8>(p, o, finalState, stream); break;
-    case 16: forward<T, 16>(p, o, finalState, stream); break;
-    case 32: forward<T, 32>(p, o, finalState, stream); break;
+    case 4: return forward<T, 4>(p, o, finalState, stream);
+    case 8: return forward<T, 8>(p, o, finalState, stream);
+    case 16: return forward<T, 16>(p, o, finalState, stream);
+    case 32: return forward<T, 32>(p, o, finalState, stream);
     default: return cudaErrorInvalidValue;
     }
-    return cudaGetLastError();
 }
 
 template <int Rows>
 cudaError_t backward(const RecurrenceProblem& p, const RecurrenceGradients& grad, float* workspace, int multiprocessors, cudaStream_t stream)
 {
     const BackwardPlan chosen = plan(p, Rows, multiprocessors);
-    if (p.beta)
-        backwardKernel<Rows, true><<<unsigned(chosen.blocks), kThreads, 0, stream>>>(p, grad, workspace, chosen);
-    else
-        backwardKernel<Rows, false><<<unsigned(chosen.blocks), kThreads, 0, stream>>>(p, grad, workspace, chosen);
-    return cudaGetLastError();
+    return launch(p.beta ? backwardKernel<Rows, true> : backwardKernel<Rows, false>, dim3(unsigned(chosen.blocks)), dim3(kThreads), 0, stream, p,
+                  grad, workspace, chosen);
 }
 
 bool empty(const RecurrenceProblem& p) { return p.batch * p.heads == 0 || p.keyDim == 0 || p.valueDim == 0; }

@@ -1,0 +1,195 @@
+// The fibers, barriers and late copies behind cuda_emulation.h.
+#include "kernels/emulation/cuda_emulation.h"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include <ucontext.h>
+
+namespace postnas::emulation {
+namespace {
+
+constexpr std::size_t kStackBytes = 256 * 1024;
+
+enum class Waits { No, Warp, Block };
+
+struct Copy {
+    void* to;
+    const void* from;
+    int bytes, filled;
+};
+
+struct Fiber {
+    ucontext_t saved{};
+    std::unique_ptr<unsigned char[]> stack;
+    ThreadContext context;
+    int index = 0;
+    bool done = false;
+    Waits waits = Waits::No;
+    std::deque<std::vector<Copy>> copies; ///< committed groups, oldest first
+    std::vector<Copy> open;
+};
+
+struct Block {
+    std::vector<std::unique_ptr<Fiber>> fibers;
+    std::vector<unsigned char> shared;
+    std::vector<std::array<unsigned char, 32 * 64>> scratch; ///< of each warp
+    ucontext_t scheduler{};
+    Fiber* current = nullptr;
+    const std::function<void()>* body = nullptr;
+};
+
+thread_local Block* t_block = nullptr;
+
+void enter()
+{
+    (*t_block->body)();
+    t_block->current->done = true;
+    swapcontext(&t_block->current->saved, &t_block->scheduler);
+}
+
+void wait(Waits what)
+{
+    t_block->current->waits = what;
+    swapcontext(&t_block->current->saved, &t_block->scheduler);
+}
+
+/// Lets those go on whose companions have all arrived (or ended). Returns whether there were any.
+bool release(Block& block, std::size_t first, std::size_t end, Waits what)
+{
+    bool any = false;
+    for (std::size_t i = first; i < end; ++i) {
+        const Fiber& fiber = *block.fibers[i];
+        if (!fiber.done && fiber.waits != what)
+            return false;
+        any |= !fiber.done;
+    }
+    for (std::size_t i = first; i < end; ++i)
+        block.fibers[i]->waits = Waits::No;
+    return any;
+}
+
+struct Place {
+    uint3 block;
+    dim3 gridSize, blockSize;
+};
+
+/// Makes the fiber thread `index` of a block, at its first line.
+void start(Fiber& fiber, int index, const Place& place)
+{
+    fiber.index = index;
+    fiber.done = false;
+    fiber.waits = Waits::No;
+    fiber.copies.clear();
+    fiber.open.clear();
+    const unsigned n = unsigned(index), width = place.blockSize.x, height = place.blockSize.y;
+    fiber.context = {make_uint3(n % width, n / width % height, n / width / height), place.block, place.blockSize, place.gridSize};
+    getcontext(&fiber.saved);
+    fiber.saved.uc_stack.ss_sp = fiber.stack.get();
+    fiber.saved.uc_stack.ss_size = kStackBytes;
+    fiber.saved.uc_link = nullptr;
+    makecontext(&fiber.saved, &enter, 0);
+}
+
+void runBlock(Block& block, std::mt19937& random)
+{
+    std::vector<std::size_t> order(block.fibers.size());
+    for (std::size_t i = 0; i < order.size(); ++i)
+        order[i] = i;
+    for (;;) {
+        bool ran = false, alive = false;
+        std::shuffle(order.begin(), order.end(), random);
+        for (const std::size_t i : order) {
+            Fiber& fiber = *block.fibers[i];
+            if (fiber.done || fiber.waits != Waits::No)
+                continue;
+            block.current = &fiber;
+            swapcontext(&block.scheduler, &fiber.saved);
+            ran = true;
+        }
+        for (std::size_t warp = 0; warp * 32 < block.fibers.size(); ++warp)
+            ran |= release(block, warp * 32, std::min(block.fibers.size(), warp * 32 + 32), Waits::Warp);
+        ran |= release(block, 0, block.fibers.size(), Waits::Block);
+        for (const auto& fiber : block.fibers)
+            alive |= !fiber->done;
+        if (!alive)
+            return;
+        if (!ran) {
+            std::fprintf(stderr, "CUDA emulation: some threads of block (%u, %u, %u) wait at a barrier that the others never reach\n",
+                         block.fibers[0]->context.block.x, block.fibers[0]->context.block.y, block.fibers[0]->context.block.z);
+            std::abort();
+        }
+    }
+}
+
+} // namespace
+
+ThreadContext& context() { return t_block->current->context; }
+unsigned char* sharedMemory()
+{
+    const auto address = reinterpret_cast<std::uintptr_t>(t_block->shared.data());
+    return t_block->shared.data() + (1024 - address % 1024) % 1024;
+}
+void blockBarrier() { wait(Waits::Block); }
+void warpBarrier() { wait(Waits::Warp); }
+int lane() { return t_block->current->index % 32; }
+unsigned char* warpScratch() { return t_block->scratch[std::size_t(t_block->current->index / 32)].data(); }
+
+void copyAsync(void* to, const void* from, int bytes, int bytesFilled)
+{
+    if (reinterpret_cast<std::uintptr_t>(to) % std::uintptr_t(bytes) != 0
+        || (bytesFilled > 0 && reinterpret_cast<std::uintptr_t>(from) % std::uintptr_t(bytes) != 0)) {
+        std::fprintf(stderr, "CUDA emulation: an asynchronous copy of %d bytes is not aligned\n", bytes);
+        std::abort();
+    }
+    t_block->current->open.push_back({to, from, bytes, bytesFilled});
+}
+
+void commitCopies()
+{
+    t_block->current->copies.push_back(std::move(t_block->current->open));
+    t_block->current->open.clear();
+}
+
+void waitCopies(int pendingGroups)
+{
+    auto& groups = t_block->current->copies;
+    while (int(groups.size()) > pendingGroups) {
+        for (const Copy& copy : groups.front()) {
+            std::memset(copy.to, 0, std::size_t(copy.bytes));
+            if (copy.filled > 0)
+                std::memcpy(copy.to, copy.from, std::size_t(copy.filled));
+        }
+        groups.pop_front();
+    }
+}
+
+void run(dim3 grid, dim3 blockSize, std::size_t sharedBytes, const std::function<void()>& body)
+{
+    std::mt19937 random(1);
+    Block block;
+    block.body = &body;
+    const std::size_t threads = std::size_t(blockSize.x) * blockSize.y * blockSize.z;
+    block.scratch.resize((threads + 31) / 32);
+    for (std::size_t i = 0; i < threads; ++i) {
+        block.fibers.push_back(std::make_unique<Fiber>());
+        block.fibers.back()->stack = std::make_unique_for_overwrite<unsigned char[]>(kStackBytes);
+    }
+    t_block = &block;
+    for (unsigned z = 0; z < grid.z; ++z)
+        for (unsigned y = 0; y < grid.y; ++y)
+            for (unsigned x = 0; x < grid.x; ++x) {
+                block.shared.assign(sharedBytes + 1024, 0xff);
+                for (std::size_t i = 0; i < threads; ++i)
+                    start(*block.fibers[i], int(i), {make_uint3(x, y, z), grid, blockSize});
+                runBlock(block, random);
+            }
+    t_block = nullptr;
+}
+
+} // namespace postnas::emulation

@@ -1,0 +1,36 @@
+// Starts a CUDA kernel; the one place that knows whether a GPU or the emulation (kernels/emulation) runs it.
+#pragma once
+
+#include <cstddef>
+
+#include <cuda_runtime_api.h>
+
+namespace postnas::ops::cuda {
+
+/// Dynamic shared memory of more than 48 KiB is asked for as CUDA wants it.
+template <typename... Parameters, typename... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sharedBytes, cudaStream_t stream, Arguments&&... arguments)
+{
+#ifdef POSTNAS_CUDA_EMULATION
+    (void)stream;
+    emulation::run(grid, block, sharedBytes, [&] { kernel(static_cast<Parameters>(arguments)...); });
+    return cudaSuccess;
+#else
+    if (sharedBytes > 48 * 1024) {
+        const cudaError_t code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sharedBytes));
+        if (code != cudaSuccess)
+            return code;
+    }
+    kernel<<<grid, block, sharedBytes, stream>>>(static_cast<Parameters>(arguments)...);
+    return cudaGetLastError();
+#endif
+}
+
+} // namespace postnas::ops::cuda
+
+/// Declares `name`, the block's dynamic shared memory in bytes.
+#ifdef POSTNAS_CUDA_EMULATION
+#define POSTNAS_SHARED_MEMORY(name) unsigned char* name = ::postnas::emulation::sharedMemory()
+#else
+#define POSTNAS_SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
+#endif

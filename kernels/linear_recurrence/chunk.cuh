@@ -1,0 +1,128 @@
+// What the kernels of the chunked linear recurrence share: how tokens fall into chunks, tiles in shared memory, scratch arrays.
+//
+// A chunk is 64 tokens of one sequence and head. With G the running sum of the log decay inside the chunk (inclusive), S the state
+// before it, and rows being tokens:
+//   M_ij = k_i.k_j exp(G_i - G_j) for j < i       X = (I + diag(beta) M)^-1        A_ij = scale q_i.k_j exp(G_i - G_j) for j <= i
+//   R = diag(beta) (V - exp(G) K S)               N = X R  (without delta: N = V)
+//   O = scale exp(G) Q S + A N                    S' = exp(G_C) S + (exp(G_C - G) K)^T N
+// (the "UT transform" of arXiv 2406.06484 with the decay of arXiv 2412.06464; X is applied to R instead of being folded into K and V,
+// so that only X has to be stored). All exponents are at most zero, so nothing overflows however strong the decay is.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/include/launch.cuh"
+#include "kernels/include/recurrence_launch.h"
+#include "kernels/include/tensor_core.cuh"
+
+namespace postnas::ops::cuda::chunk {
+
+using Element16 = __nv_bfloat16;
+
+constexpr int kTokens = 64;              ///< of a chunk
+constexpr int kSquareStride = kTokens + 8; ///< of X and A in shared memory; an odd number of 16-byte pieces, so that loads of tiles do not collide
+
+/// One sequence: its first row among all tokens, its length and its first chunk among all chunks.
+struct Sequence {
+    std::int64_t first, length, firstChunk;
+};
+
+__host__ __device__ inline Sequence sequenceAt(const RecurrenceProblem& p, std::int64_t s)
+{
+    if (p.starts == nullptr)
+        return {s * p.length, p.length, s * ((p.length + kTokens - 1) / kTokens)};
+    // Rounding down and one chunk more for each sequence before it never overlaps, and needs no table.
+    const std::int64_t first = p.starts[s];
+    return {first, p.starts[s + 1] - first, first / kTokens + s};
+}
+
+inline std::int64_t sequenceCount(const RecurrenceProblem& p) { return p.starts ? p.sequences : p.batch; }
+inline std::int64_t tokenCount(const RecurrenceProblem& p) { return p.batch * p.length; }
+/// Chunks for which there is room; with packed sequences some stay unused.
+inline std::int64_t chunkCount(const RecurrenceProblem& p)
+{
+    return p.starts ? tokenCount(p) / kTokens + p.sequences : p.batch * ((p.length + kTokens - 1) / kTokens);
+}
+
+/// Numbers of each token of a chunk, [chunk, head, 4, 64] in float32.
+enum GateRow { kSum = 0, kDecayIn = 1, kDecayOut = 2, kBeta = 3 }; ///< G, exp(G), exp(G_C - G), beta (0 beyond the end)
+
+/// Arrays between the kernels of one call; those that a case does not need are null.
+struct Scratch {
+    Element16* inverse = nullptr;      ///< X [chunk, head, 64, 64]; delta only
+    Element16* attention = nullptr;    ///< A [chunk, head, 64, 64]
+    float* gates = nullptr;            ///< [chunk, head, 4, 64]
+    Element16* queryIn = nullptr;      ///< decay per channel: exp(G) q, [token, head, key]
+    Element16* keyIn = nullptr;        ///< exp(G) k; delta only
+    Element16* keyOut = nullptr;       ///< exp(G_C - G) k
+    float* channelSums = nullptr;      ///< decay per channel: G [token, head, key]; for the backward pass only
+    float* channelDecay = nullptr;     ///< exp(G_C) [chunk, head, key]
+};
+
+/// Copies rows of 16-bit numbers to a tile; rows from `rows` and columns from `columns` on (multiples of 8) become zero.
+template <int Threads>
+__device__ __forceinline__ void copyTile(Element16* tile, int tileStride, int tileRows, int tileColumns, const Element16* from,
+                                         std::int64_t rowStride, int rows, int columns)
+{
+    const int pieces = tileColumns / 8;
+    for (int i = int(threadIdx.x); i < tileRows * pieces; i += Threads) {
+        const int row = i / pieces, column = i % pieces * 8;
+        const bool valid = row < rows && column < columns;
+        copyAsync16(tile + row * tileStride + column, valid ? from + row * rowStride + column : from, valid);
+    }
+}
+
+/// The address that this lane gives to loadTiles for the 16 x 16 square whose upper left corner is (row, column), in the order
+/// (rows 0-7, columns 0-7), (0-7, 8-15), (8-15, 0-7), (8-15, 8-15).
+__device__ __forceinline__ const Element16* squareByRows(const Element16* tile, int stride, int row, int column)
+{
+    const int lane = int(threadIdx.x) % 32;
+    return tile + (row + lane / 16 * 8 + lane % 8) * stride + column + lane / 8 % 2 * 8;
+}
+/// The same in the order (0-7, 0-7), (8-15, 0-7), (0-7, 8-15), (8-15, 8-15).
+__device__ __forceinline__ const Element16* squareByColumns(const Element16* tile, int stride, int row, int column)
+{
+    const int lane = int(threadIdx.x) % 32;
+    return tile + (row + lane / 8 % 2 * 8 + lane % 8) * stride + column + lane / 16 * 8;
+}
+
+/// Two neighbouring 16 x 8 results as the left operand of a product.
+__device__ __forceinline__ void packPair(std::uint32_t (&a)[4], const float (&left)[4], const float (&right)[4])
+{
+    a[0] = pack<Element16>(left[0], left[1]);
+    a[1] = pack<Element16>(left[2], left[3]);
+    a[2] = pack<Element16>(right[0], right[1]);
+    a[3] = pack<Element16>(right[2], right[3]);
+}
+
+/// Calls f with the smallest key width that kernels are made for and that holds keyDim, as an integral constant.
+template <typename F>
+cudaError_t forKeyWidth(std::int64_t keyDim, F&& f)
+{
+    if (keyDim <= 64)
+        return f(std::integral_constant<int, 64>());
+    if (keyDim <= 96)
+        return f(std::integral_constant<int, 96>());
+    if (keyDim <= 128)
+        return f(std::integral_constant<int, 128>());
+    if (keyDim <= 192)
+        return f(std::integral_constant<int, 192>());
+    if (keyDim <= 256)
+        return f(std::integral_constant<int, 256>());
+    return cudaErrorInvalidValue;
+}
+
+/// Fills the scratch arrays of a problem.
+cudaError_t launchPrepare(const RecurrenceProblem& problem, const Scratch& scratch, cudaStream_t stream);
+
+/// What the pass over the chunks leaves; null: not wanted.
+struct ScanOutputs {
+    Element16* o = nullptr;      ///< [token, head, value]
+    float* finalState = nullptr; ///< [sequence, head, key, value]
+    Element16* states = nullptr; ///< the state before each chunk, [chunk, head, value, key]
+    Element16* news = nullptr;   ///< N, [token, head, value]
+};
+cudaError_t launchScan(const RecurrenceProblem& problem, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream);
+
+} // namespace postnas::ops::cuda::chunk

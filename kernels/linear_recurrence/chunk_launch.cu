@@ -1,0 +1,79 @@
+// The chunked linear recurrence as one call: what it can take, its scratch memory, and its kernels in order.
+#include "kernels/linear_recurrence/chunk.cuh"
+
+namespace postnas::ops::cuda {
+namespace chunk {
+namespace {
+
+/// Hands out pieces of the scratch memory; without memory it only counts.
+class Arena {
+public:
+    explicit Arena(void* memory) : m_memory(static_cast<unsigned char*>(memory)) {}
+
+    template <typename T>
+    T* take(std::int64_t count)
+    {
+        const std::size_t at = m_used;
+        m_used += (std::size_t(count) * sizeof(T) + 255) / 256 * 256;
+        return m_memory ? reinterpret_cast<T*>(m_memory + at) : nullptr;
+    }
+    std::size_t used() const { return m_used; }
+
+private:
+    unsigned char* m_memory;
+    std::size_t m_used = 0;
+};
+
+Scratch carve(const RecurrenceProblem& p, Arena& arena)
+{
+    const std::int64_t slots = chunkCount(p) * p.heads, keys = tokenCount(p) * p.heads * p.keyDim;
+    Scratch out;
+    out.attention = arena.take<Element16>(slots * kTokens * kTokens);
+    if (p.beta)
+        out.inverse = arena.take<Element16>(slots * kTokens * kTokens);
+    out.gates = arena.take<float>(slots * 4 * kTokens);
+    if (p.gatePerChannel) {
+        out.queryIn = arena.take<Element16>(keys);
+        out.keyOut = arena.take<Element16>(keys);
+        if (p.beta)
+            out.keyIn = arena.take<Element16>(keys);
+        out.channelDecay = arena.take<float>(slots * p.keyDim);
+    }
+    return out;
+}
+
+bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
+
+} // namespace
+} // namespace chunk
+
+bool chunkedCanTake(const RecurrenceProblem& p)
+{
+    return p.element == Element::BFloat16 && p.keyDim > 0 && p.keyDim <= kMaxKeyDim && p.keyDim % 8 == 0 && p.valueDim > 0
+        && p.valueDim % 8 == 0 && chunk::aligned(p.q) && chunk::aligned(p.k) && chunk::aligned(p.v);
+}
+
+std::size_t chunkedForwardWorkspace(const RecurrenceProblem& p)
+{
+    chunk::Arena arena(nullptr);
+    chunk::carve(p, arena);
+    return arena.used();
+}
+
+cudaError_t launchChunkedForward(const RecurrenceProblem& p, void* o, float* finalState, void* workspace, cudaStream_t stream)
+{
+    if (!chunkedCanTake(p))
+        return cudaErrorInvalidValue;
+    if (chunk::sequenceCount(p) * p.heads == 0)
+        return cudaSuccess;
+    chunk::Arena arena(workspace);
+    const chunk::Scratch scratch = chunk::carve(p, arena);
+    if (chunk::chunkCount(p) > 0) {
+        const cudaError_t code = chunk::launchPrepare(p, scratch, stream);
+        if (code != cudaSuccess)
+            return code;
+    }
+    return chunk::launchScan(p, scratch, {static_cast<chunk::Element16*>(o), finalState}, stream);
+}
+
+} // namespace postnas::ops::cuda

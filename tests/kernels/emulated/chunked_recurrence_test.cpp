@@ -1,0 +1,146 @@
+// The CUDA kernels, run on the CPU by kernels/emulation, against the float64 reference: what a machine without a GPU can test of them.
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kernels/include/operators.h"
+#include "kernels/include/recurrence_launch.h"
+
+namespace {
+
+using at::Tensor;
+using Optional = std::optional<Tensor>;
+namespace cuda = postnas::ops::cuda;
+
+struct Case {
+    std::int64_t batch, length, heads, key, value;
+    int gate; ///< dimensions of g: 0 none, 3 per head, 4 per channel
+    bool delta, initialState;
+    double gateScale = 0.1;
+    std::vector<std::int64_t> starts = {}; ///< packed sequences
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c)
+{
+    return out << "B" << c.batch << "_T" << c.length << "_H" << c.heads << "_K" << c.key << "_V" << c.value << "_g" << c.gate
+               << (c.delta ? "_delta" : "") << (c.initialState ? "_state" : "") << (c.starts.empty() ? "" : "_packed") << (c.gateScale > 1 ? "_strong" : "");
+}
+
+/// Inputs rounded to bfloat16 once, so that kernel and reference start from the same numbers.
+struct Inputs {
+    Tensor q, k, v;
+    Optional g, beta, state;
+    Tensor starts;
+    double scale = 0.3;
+};
+
+Inputs makeInputs(const Case& c)
+{
+    at::manual_seed(23);
+    const auto rounded = [](const Tensor& t) { return t.to(at::kBFloat16); };
+    Inputs in;
+    in.q = rounded(at::randn({c.batch, c.length, c.heads, c.key}));
+    const Tensor k = at::randn({c.batch, c.length, c.heads, c.key});
+    in.k = rounded(k / (k.norm(2, at::IntArrayRef{-1}, true) + 1e-6));
+    in.v = rounded(at::randn({c.batch, c.length, c.heads, c.value}));
+    if (c.gate == 3)
+        in.g = -at::rand({c.batch, c.length, c.heads}) * c.gateScale;
+    if (c.gate == 4)
+        in.g = -at::rand({c.batch, c.length, c.heads, c.key}) * c.gateScale;
+    if (c.delta)
+        in.beta = at::rand({c.batch, c.length, c.heads});
+    const std::int64_t sequences = c.starts.empty() ? c.batch : std::int64_t(c.starts.size()) - 1;
+    if (c.initialState)
+        in.state = at::randn({sequences, c.heads, c.key, c.value});
+    if (!c.starts.empty())
+        in.starts = at::tensor(c.starts, at::kLong);
+    return in;
+}
+
+/// The reference in float64, sequence by sequence.
+std::tuple<Tensor, Tensor> reference(const Inputs& in)
+{
+    const auto wide = [](const Tensor& t) { return t.to(at::kDouble); };
+    const auto part = [&](const Tensor& q, const Tensor& k, const Tensor& v, const Optional& g, const Optional& beta, const Optional& state) {
+        return postnas::ops::linearRecurrence(wide(q), wide(k), wide(v), g ? Optional(wide(*g)) : g, beta ? Optional(wide(*beta)) : beta,
+                                              state ? Optional(wide(*state)) : state, in.scale);
+    };
+    if (!in.starts.defined())
+        return part(in.q, in.k, in.v, in.g, in.beta, in.state);
+    std::vector<Tensor> outputs, states;
+    for (std::int64_t s = 0; s + 1 < in.starts.size(0); ++s) {
+        const std::int64_t first = in.starts[s].item<std::int64_t>(), length = in.starts[s + 1].item<std::int64_t>() - first;
+        const auto cut = [&](const Tensor& t) { return t.narrow(1, first, length); };
+        const auto [o, state] = part(cut(in.q), cut(in.k), cut(in.v), in.g ? Optional(cut(*in.g)) : in.g, in.beta ? Optional(cut(*in.beta)) : in.beta,
+                                     in.state ? Optional(in.state->narrow(0, s, 1)) : in.state);
+        outputs.push_back(o);
+        states.push_back(state);
+    }
+    return {at::cat(outputs, 1), at::cat(states)};
+}
+
+cuda::RecurrenceProblem problemOf(const Inputs& in)
+{
+    cuda::RecurrenceProblem p;
+    p.batch = in.q.size(0);
+    p.length = in.q.size(1);
+    p.heads = in.q.size(2);
+    p.keyDim = in.q.size(3);
+    p.valueDim = in.v.size(3);
+    p.element = cuda::Element::BFloat16;
+    p.q = in.q.const_data_ptr();
+    p.k = in.k.const_data_ptr();
+    p.v = in.v.const_data_ptr();
+    p.g = in.g ? in.g->const_data_ptr<float>() : nullptr;
+    p.gatePerChannel = in.g && in.g->dim() == 4;
+    p.beta = in.beta ? in.beta->const_data_ptr<float>() : nullptr;
+    p.initialState = in.state ? in.state->const_data_ptr<float>() : nullptr;
+    p.scale = float(in.scale);
+    if (in.starts.defined()) {
+        p.starts = in.starts.const_data_ptr<std::int64_t>();
+        p.sequences = in.starts.size(0) - 1;
+    }
+    return p;
+}
+
+/// The largest difference relative to the largest number of the reference.
+double relativeError(const Tensor& actual, const Tensor& expected)
+{
+    EXPECT_EQ(actual.sizes(), expected.sizes());
+    if (expected.numel() == 0)
+        return 0;
+    const Tensor wide = actual.to(at::kDouble);
+    EXPECT_TRUE(at::isfinite(wide).all().item<bool>());
+    return ((wide - expected).abs().max() / (expected.abs().max() + 1e-12)).item<double>();
+}
+
+class ChunkedRecurrence : public testing::TestWithParam<Case> {};
+
+TEST_P(ChunkedRecurrence, ForwardFollowsTheReference)
+{
+    const Inputs in = makeInputs(GetParam());
+    const cuda::RecurrenceProblem p = problemOf(in);
+    ASSERT_TRUE(cuda::chunkedCanTake(p));
+    const auto [expected, expectedState] = reference(in);
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const Tensor o = at::full({p.batch, p.length, p.heads, p.valueDim}, nan, at::kBFloat16), state = at::full(expectedState.sizes(), nan, at::kFloat);
+    const Tensor workspace = at::full({std::int64_t(cuda::chunkedForwardWorkspace(p) / 4)}, nan, at::kFloat);
+    ASSERT_EQ(cuda::launchChunkedForward(p, o.mutable_data_ptr(), state.mutable_data_ptr<float>(), workspace.mutable_data_ptr(), nullptr), cudaSuccess);
+    EXPECT_LT(relativeError(o, expected), 1e-2);
+    EXPECT_LT(relativeError(state, expectedState), 1e-2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ChunkedRecurrence,
+                         testing::Values(Case{1, 64, 1, 64, 32, 3, true, false}, Case{1, 1, 1, 64, 16, 3, true, true},
+                                         Case{2, 65, 2, 96, 48, 3, true, true}, Case{1, 130, 1, 96, 80, 3, false, true},
+                                         Case{1, 100, 1, 128, 32, 0, true, false}, Case{1, 70, 1, 64, 24, 0, false, false},
+                                         Case{1, 130, 1, 64, 32, 4, false, true}, Case{1, 127, 1, 96, 32, 4, true, true},
+                                         Case{1, 80, 1, 192, 16, 3, true, true}, Case{1, 70, 1, 256, 16, 3, true, true},
+                                         Case{1, 70, 1, 256, 16, 4, false, true}, Case{1, 66, 1, 40, 8, 3, true, true},
+                                         Case{1, 140, 1, 64, 16, 3, true, true, 60.0}, Case{1, 140, 1, 64, 16, 4, true, true, 60.0},
+                                         Case{0, 5, 2, 64, 16, 3, true, false}, Case{2, 0, 1, 64, 16, 3, true, true},
+                                         Case{1, 205, 2, 64, 16, 3, true, true, 0.1, {0, 1, 65, 65, 193, 205}},
+                                         Case{1, 150, 1, 64, 16, 4, false, false, 0.1, {0, 64, 150}}),
+                         [](const auto& info) { return testing::PrintToString(info.param) + "_" + std::to_string(info.index); });
+
+} // namespace
