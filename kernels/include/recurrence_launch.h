@@ -54,6 +54,23 @@ std::size_t chunkedForwardWorkspace(const RecurrenceProblem& problem);
 /// The same results as launchRecurrenceForward, 64 tokens at a time. `finalState` may be null.
 cudaError_t launchChunkedForward(const RecurrenceProblem& problem, void* o, float* finalState, void* workspace, cudaStream_t stream);
 
+/// Gradients of the chunked pass; those of q, k, v are bfloat16 like their inputs. Every one that has an input is written completely, but for
+/// tokens that no packed sequence has.
+struct ChunkedGradients {
+    const void* gradO = nullptr;           ///< [batch, length, heads, value], bfloat16, on 16 bytes
+    const float* gradFinalState = nullptr; ///< [batch, heads, key, value]; null: zeros
+    void* q = nullptr;
+    void* k = nullptr;
+    void* v = nullptr;
+    float* g = nullptr;            ///< as the problem's g
+    float* beta = nullptr;
+    float* initialState = nullptr; ///< may be null
+};
+/// Bytes of scratch memory of the chunked backward pass, on 16 bytes; the states of all chunks are kept in it.
+std::size_t chunkedBackwardWorkspace(const RecurrenceProblem& problem);
+/// Computes the forward pass's inner results again, then the gradients.
+cudaError_t launchChunkedBackward(const RecurrenceProblem& problem, const ChunkedGradients& gradients, void* workspace, cudaStream_t stream);
+
 /// Bytes of scratch memory that the backward pass needs on a device with that many multiprocessors.
 std::size_t recurrenceBackwardWorkspace(const RecurrenceProblem& problem, int multiprocessors);
 

@@ -37,6 +37,22 @@ __host__ __device__ inline Sequence sequenceAt(const RecurrenceProblem& p, std::
     return {first, p.starts[s + 1] - first, first / kTokens + s};
 }
 
+/// The sequence that a chunk belongs to; its length is 0 for a chunk that nobody uses.
+__device__ inline Sequence findSequence(const RecurrenceProblem& p, std::int64_t chunk)
+{
+    if (p.starts == nullptr)
+        return sequenceAt(p, chunk / ((p.length + kTokens - 1) / kTokens));
+    std::int64_t low = 0, high = p.sequences - 1;
+    while (low < high) {
+        const std::int64_t middle = (low + high + 1) / 2;
+        if (sequenceAt(p, middle).firstChunk <= chunk)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return sequenceAt(p, low);
+}
+
 inline std::int64_t sequenceCount(const RecurrenceProblem& p) { return p.starts ? p.sequences : p.batch; }
 inline std::int64_t tokenCount(const RecurrenceProblem& p) { return p.batch * p.length; }
 /// Chunks for which there is room; with packed sequences some stay unused.
@@ -56,7 +72,7 @@ struct Scratch {
     Element16* queryIn = nullptr;      ///< decay per channel: exp(G) q, [token, head, key]
     Element16* keyIn = nullptr;        ///< exp(G) k; delta only
     Element16* keyOut = nullptr;       ///< exp(G_C - G) k
-    float* channelSums = nullptr;      ///< decay per channel: G [token, head, key]; for the backward pass only
+    float* channelSums = nullptr;      ///< G [token, head, key]; for the backward pass only
     float* channelDecay = nullptr;     ///< exp(G_C) [chunk, head, key]
 };
 
@@ -71,6 +87,14 @@ __device__ __forceinline__ void copyTile(Element16* tile, int tileStride, int ti
         const bool valid = row < rows && column < columns;
         copyAsync16(tile + row * tileStride + column, valid ? from + row * rowStride + column : from, valid);
     }
+}
+
+/// Copies `count` numbers, a multiple of 4, to shared memory; both addresses are on 16 bytes.
+template <int Threads>
+__device__ __forceinline__ void copyFloats(unsigned char* to, const float* from, int count)
+{
+    for (int i = int(threadIdx.x) * 4; i < count; i += Threads * 4)
+        copyAsync16(to + i * 4, from + i, true);
 }
 
 /// The address that this lane gives to loadTiles for the 16 x 16 square whose upper left corner is (row, column), in the order
@@ -113,6 +137,44 @@ cudaError_t forKeyWidth(std::int64_t keyDim, F&& f)
     return cudaErrorInvalidValue;
 }
 
+/// Writes a transposed state [16 values, keys], of which this lane has rows `firstColumn` and `firstColumn` + 8, as `to` [value, key].
+template <int Key>
+__device__ __forceinline__ void storeStateColumns(const float (&state)[Key / 8][4], Element16* to, const RecurrenceProblem& p, int firstColumn, int c)
+{
+#pragma unroll
+    for (int n = 0; n < Key / 8; ++n)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int value = firstColumn + half * 8;
+            if (n * 8 + c < p.keyDim && value < p.valueDim)
+                *reinterpret_cast<std::uint32_t*>(to + std::int64_t(value) * p.keyDim + n * 8 + c) =
+                    pack<Element16>(state[n][2 * half], state[n][2 * half + 1]);
+        }
+}
+
+/// Writes a result [16 columns, 64 tokens] as rows of `to`, the chunk's first token of a [token, head, value] array, by way of `own`: 16
+/// columns of a tile in shared memory that only this warp uses.
+__device__ __forceinline__ void storeTokens(const float (&x)[8][4], Element16* own, int stride, Element16* to, const RecurrenceProblem& p, int rows,
+                                            int firstColumn)
+{
+    const int lane = int(threadIdx.x) % 32, r = lane / 4, c = lane % 4 * 2, column = lane % 2 * 8;
+    __syncwarp();
+#pragma unroll
+    for (int n = 0; n < 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+            own[(n * 8 + c + e % 2) * stride + r + e / 2 * 8] = __float2bfloat16(x[n][e]);
+    __syncwarp();
+    if (firstColumn + column < p.valueDim)
+        for (int row = lane / 2; row < rows; row += 16)
+            *reinterpret_cast<uint4*>(to + row * p.heads * p.valueDim + firstColumn + column) =
+                *reinterpret_cast<const uint4*>(own + row * stride + column);
+    __syncwarp();
+}
+
+/// Few sequences and heads: narrow blocks, so that more of them share the long way through the chunks.
+inline bool fewBlocks(const RecurrenceProblem& p) { return sequenceCount(p) * p.heads * ((p.valueDim + 63) / 64) < 128; }
+
 /// Fills the scratch arrays of a problem.
 cudaError_t launchPrepare(const RecurrenceProblem& problem, const Scratch& scratch, cudaStream_t stream);
 
@@ -124,5 +186,19 @@ struct ScanOutputs {
     Element16* news = nullptr;   ///< N, [token, head, value]
 };
 cudaError_t launchScan(const RecurrenceProblem& problem, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream);
+
+/// What the backward pass reads and leaves between its kernels. Rows are tokens: with dX for the gradient of X,
+///   dN = A^T dO + (exp(G_C - G) K) dS'      E = X^T dN     dV = diag(beta) E (without delta: dN)
+///   dS = exp(G_C) dS' + scale (exp(G) Q)^T dO - (exp(G) K)^T dV
+struct BackwardScratch {
+    Element16* states = nullptr;         ///< S, [chunk, head, value, key]
+    Element16* news = nullptr;           ///< N, [token, head, value]; without delta: v itself
+    Element16* errors = nullptr;         ///< E, [token, head, value]; delta only
+    Element16* stateGradients = nullptr; ///< dS', [chunk, head, value, key]
+};
+cudaError_t launchScanBackward(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
+                               const ChunkedGradients& gradients, cudaStream_t stream);
+cudaError_t launchGradients(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
+                            const ChunkedGradients& gradients, cudaStream_t stream);
 
 } // namespace postnas::ops::cuda::chunk

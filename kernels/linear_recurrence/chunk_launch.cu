@@ -24,7 +24,7 @@ private:
     std::size_t m_used = 0;
 };
 
-Scratch carve(const RecurrenceProblem& p, Arena& arena)
+Scratch carve(const RecurrenceProblem& p, Arena& arena, bool backward)
 {
     const std::int64_t slots = chunkCount(p) * p.heads, keys = tokenCount(p) * p.heads * p.keyDim;
     Scratch out;
@@ -38,6 +38,21 @@ Scratch carve(const RecurrenceProblem& p, Arena& arena)
         if (p.beta)
             out.keyIn = arena.take<Element16>(keys);
         out.channelDecay = arena.take<float>(slots * p.keyDim);
+        if (backward)
+            out.channelSums = arena.take<float>(keys);
+    }
+    return out;
+}
+
+BackwardScratch carveBackward(const RecurrenceProblem& p, Arena& arena)
+{
+    const std::int64_t states = chunkCount(p) * p.heads * p.keyDim * p.valueDim, values = tokenCount(p) * p.heads * p.valueDim;
+    BackwardScratch out;
+    out.states = arena.take<Element16>(states);
+    out.stateGradients = arena.take<Element16>(states);
+    if (p.beta) {
+        out.news = arena.take<Element16>(values);
+        out.errors = arena.take<Element16>(values);
     }
     return out;
 }
@@ -56,7 +71,7 @@ bool chunkedCanTake(const RecurrenceProblem& p)
 std::size_t chunkedForwardWorkspace(const RecurrenceProblem& p)
 {
     chunk::Arena arena(nullptr);
-    chunk::carve(p, arena);
+    chunk::carve(p, arena, false);
     return arena.used();
 }
 
@@ -67,13 +82,43 @@ cudaError_t launchChunkedForward(const RecurrenceProblem& p, void* o, float* fin
     if (chunk::sequenceCount(p) * p.heads == 0)
         return cudaSuccess;
     chunk::Arena arena(workspace);
-    const chunk::Scratch scratch = chunk::carve(p, arena);
+    const chunk::Scratch scratch = chunk::carve(p, arena, false);
     if (chunk::chunkCount(p) > 0) {
         const cudaError_t code = chunk::launchPrepare(p, scratch, stream);
         if (code != cudaSuccess)
             return code;
     }
     return chunk::launchScan(p, scratch, {static_cast<chunk::Element16*>(o), finalState}, stream);
+}
+
+std::size_t chunkedBackwardWorkspace(const RecurrenceProblem& p)
+{
+    chunk::Arena arena(nullptr);
+    chunk::carve(p, arena, true);
+    chunk::carveBackward(p, arena);
+    return arena.used();
+}
+
+cudaError_t launchChunkedBackward(const RecurrenceProblem& p, const ChunkedGradients& gradients, void* workspace, cudaStream_t stream)
+{
+    if (!chunkedCanTake(p) || !chunk::aligned(gradients.gradO))
+        return cudaErrorInvalidValue;
+    if (chunk::sequenceCount(p) * p.heads == 0)
+        return cudaSuccess;
+    chunk::Arena arena(workspace);
+    const chunk::Scratch scratch = chunk::carve(p, arena, true);
+    chunk::BackwardScratch backward = chunk::carveBackward(p, arena);
+    const bool tokens = chunk::chunkCount(p) > 0;
+    cudaError_t code = tokens ? chunk::launchPrepare(p, scratch, stream) : cudaSuccess;
+    if (code == cudaSuccess && tokens)
+        code = chunk::launchScan(p, scratch, {nullptr, nullptr, backward.states, backward.news}, stream);
+    if (!p.beta) // read only
+        backward.news = const_cast<chunk::Element16*>(static_cast<const chunk::Element16*>(p.v));
+    if (code == cudaSuccess)
+        code = chunk::launchScanBackward(p, scratch, backward, gradients, stream);
+    if (code == cudaSuccess && tokens)
+        code = chunk::launchGradients(p, scratch, backward, gradients, stream);
+    return code;
 }
 
 } // namespace postnas::ops::cuda

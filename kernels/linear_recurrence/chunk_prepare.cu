@@ -157,22 +157,6 @@ __device__ __forceinline__ void storeSquare(Element16* to, const Element16* squa
     }
 }
 
-/// The sequence that a chunk belongs to; its length is 0 for a chunk that nobody uses.
-__device__ Sequence findSequence(const RecurrenceProblem& p, std::int64_t chunk)
-{
-    if (p.starts == nullptr)
-        return sequenceAt(p, chunk / ((p.length + kTokens - 1) / kTokens));
-    std::int64_t low = 0, high = p.sequences - 1;
-    while (low < high) {
-        const std::int64_t middle = (low + high + 1) / 2;
-        if (sequenceAt(p, middle).firstChunk <= chunk)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return sequenceAt(p, low);
-}
-
 /// The decayed queries and keys that the pass over the chunks reads, and G itself.
 template <int Key>
 __device__ void storeDecayed(const RecurrenceProblem& p, const Scratch& scratch, const Element16* query, const Element16* key, const float* sums,

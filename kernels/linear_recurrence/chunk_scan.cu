@@ -78,17 +78,10 @@ private:
         copyTile<kThreads>(tile(chunk, S::kAttention), kSquareStride, kTokens, kTokens, scratch.attention + square, kTokens, kTokens, kTokens);
         if (Delta)
             copyTile<kThreads>(tile(chunk, S::kInverse), kSquareStride, kTokens, kTokens, scratch.inverse + square, kTokens, kTokens, kTokens);
-        copyFloats(chunk, S::kGates, scratch.gates + slot(chunk) * 4 * kTokens, 4 * kTokens);
+        copyFloats<kThreads>(stage(chunk) + S::kGates, scratch.gates + slot(chunk) * 4 * kTokens, 4 * kTokens);
         if (PerChannel)
-            copyFloats(chunk, S::kDecay, scratch.channelDecay + slot(chunk) * p.keyDim, keys);
+            copyFloats<kThreads>(stage(chunk) + S::kDecay, scratch.channelDecay + slot(chunk) * p.keyDim, keys);
         commitCopies();
-    }
-
-    /// `count` is a multiple of 4; beyond it the decay stays what it was, where the state is zero.
-    __device__ void copyFloats(std::int64_t chunk, int offset, const float* from, int count)
-    {
-        for (int i = int(threadIdx.x) * 4; i < count; i += kThreads * 4)
-            copyAsync16(stage(chunk) + offset + i * 4, from + i, true);
     }
 
     /// The value column of result row r (or r + 8) of this warp.
@@ -121,36 +114,11 @@ private:
         });
     }
 
-    /// For the backward pass: [value, key], so that two neighbouring keys are one word.
-    __device__ void storeStateBefore(std::int64_t chunk)
+    /// By way of this warp's columns of the value tile, which nothing reads any more.
+    __device__ void storeColumns(std::int64_t chunk, const float (&x)[8][4], Element16* to)
     {
-        Element16* to = out.states + slot(chunk) * p.keyDim * p.valueDim;
-#pragma unroll
-        for (int n = 0; n < Key / 8; ++n)
-#pragma unroll
-            for (int half = 0; half < 2; ++half)
-                if (n * 8 + c < p.keyDim && column(half) < p.valueDim)
-                    *reinterpret_cast<std::uint32_t*>(to + std::int64_t(column(half)) * p.keyDim + n * 8 + c) =
-                        pack<Element16>(state[n][2 * half], state[n][2 * half + 1]);
-    }
-
-    /// Stores a result [16 columns, 64 tokens] as rows of `to` [token, head, value], through this warp's columns of the value tile.
-    __device__ void storeTokens(std::int64_t chunk, const float (&x)[8][4], Element16* to)
-    {
-        Element16* own = tile(chunk, S::kValue) + warp * 16;
-        __syncwarp();
-#pragma unroll
-        for (int n = 0; n < 8; ++n)
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-                own[(n * 8 + c + e % 2) * S::kValueStride + r + e / 2 * 8] = __float2bfloat16(x[n][e]);
-        __syncwarp();
-        const int lane = int(threadIdx.x) % 32, first = firstColumn + warp * 16 + lane % 2 * 8;
-        for (int row = lane / 2; row < rowsOf(chunk); row += 16)
-            if (first < p.valueDim)
-                *reinterpret_cast<uint4*>(to + ((sequence.first + chunk * kTokens + row) * p.heads + head) * p.valueDim + first) =
-                    *reinterpret_cast<const uint4*>(own + row * S::kValueStride + lane % 2 * 8);
-        __syncwarp();
+        storeTokens(x, tile(chunk, S::kValue) + warp * 16, S::kValueStride,
+                    to + ((sequence.first + chunk * kTokens) * p.heads + head) * p.valueDim, p, rowsOf(chunk), firstColumn + warp * 16);
     }
 
     /// x += packed (lower triangle of square)^T: x[16, 64 i] += sum over j <= i of packed[16, j] square[i, j].
@@ -170,7 +138,7 @@ private:
     __device__ void advance(std::int64_t chunk)
     {
         if (out.states)
-            storeStateBefore(chunk);
+            storeStateColumns<Key>(state, out.states + slot(chunk) * p.keyDim * p.valueDim, p, column(0), c);
         const float* gates = reinterpret_cast<const float*>(stage(chunk) + S::kGates);
         const auto gate = [&](GateRow row, int n, int e) { return gates[row * kTokens + n * 8 + c + e % 2]; };
 
@@ -234,9 +202,9 @@ private:
         }
         multiplyTriangle(o, packed, tile(chunk, S::kAttention));
         if (out.news && Delta)
-            storeTokens(chunk, news, out.news);
+            storeColumns(chunk, news, out.news);
         if (out.o)
-            storeTokens(chunk, o, out.o);
+            storeColumns(chunk, o, out.o);
 
         // The state after the chunk.
         const float* channelDecay = reinterpret_cast<const float*>(stage(chunk) + S::kDecay);
@@ -285,20 +253,16 @@ __global__ void __launch_bounds__(Warps * 32) scanKernel(RecurrenceProblem p, Sc
     Scan<Key, Delta, PerChannel, Warps>(p, scratch, out, shared).run();
 }
 
-template <int Key, bool Delta, bool PerChannel, int Warps>
-cudaError_t scan(const RecurrenceProblem& p, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream)
-{
-    const dim3 grid(unsigned(sequenceCount(p)), unsigned(p.heads), unsigned((p.valueDim + 16 * Warps - 1) / (16 * Warps)));
-    return launch(scanKernel<Key, Delta, PerChannel, Warps>, grid, dim3(Warps * 32), 2 * Stage<Key, Delta, PerChannel, Warps>::kBytes, stream, p,
-                  scratch, out);
-}
-
 template <int Key, bool Delta, bool PerChannel>
 cudaError_t scan(const RecurrenceProblem& p, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream)
 {
-    // Few sequences: narrow blocks, so that more of them share the long way through the chunks.
-    const bool narrow = sequenceCount(p) * p.heads * ((p.valueDim + 63) / 64) < 128;
-    return narrow ? scan<Key, Delta, PerChannel, 2>(p, scratch, out, stream) : scan<Key, Delta, PerChannel, 4>(p, scratch, out, stream);
+    const auto run = [&](auto warps) {
+        constexpr int kWarps = decltype(warps)::value;
+        const dim3 grid(unsigned(sequenceCount(p)), unsigned(p.heads), unsigned((p.valueDim + 16 * kWarps - 1) / (16 * kWarps)));
+        return launch(scanKernel<Key, Delta, PerChannel, kWarps>, grid, dim3(kWarps * 32), 2 * Stage<Key, Delta, PerChannel, kWarps>::kBytes, stream,
+                      p, scratch, out);
+    };
+    return fewBlocks(p) ? run(std::integral_constant<int, 2>()) : run(std::integral_constant<int, 4>());
 }
 
 template <int Key>

@@ -130,6 +130,38 @@ TEST_P(ChunkedRecurrence, ForwardFollowsTheReference)
     EXPECT_LT(relativeError(state, expectedState), 1e-2);
 }
 
+TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
+{
+    const Inputs in = makeInputs(GetParam());
+    const cuda::RecurrenceProblem p = problemOf(in);
+    const auto wide = [](const Tensor& t) { return t.to(at::kDouble).requires_grad_(); };
+    const auto wideOrNone = [&](const Optional& t) { return t ? Optional(wide(*t)) : t; };
+    const Inputs leaves{wide(in.q), wide(in.k), wide(in.v), wideOrNone(in.g), wideOrNone(in.beta), wideOrNone(in.state), in.starts, in.scale};
+    const auto [o, state] = reference(leaves);
+    const Tensor gradO = at::randn_like(o).to(at::kBFloat16), gradState = at::randn_like(state).to(at::kFloat);
+    if (o.numel() + state.numel() > 0)
+        ((o * gradO.to(at::kDouble)).sum() + (state * gradState.to(at::kDouble)).sum()).backward();
+
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const auto room = [&](const Optional& t) { return t ? at::full_like(*t, nan) : Tensor(); };
+    const auto pointer = [](const Tensor& t) { return t.defined() ? t.mutable_data_ptr<float>() : nullptr; };
+    const Tensor q = room(in.q), k = room(in.k), v = room(in.v), g = room(in.g), beta = room(in.beta), initial = room(in.state);
+    const cuda::ChunkedGradients out{gradO.const_data_ptr(), gradState.const_data_ptr<float>(), q.mutable_data_ptr(), k.mutable_data_ptr(),
+                                     v.mutable_data_ptr(), pointer(g), pointer(beta), pointer(initial)};
+    const Tensor workspace = at::full({std::int64_t(cuda::chunkedBackwardWorkspace(p) / 4)}, nan, at::kFloat);
+    ASSERT_EQ(cuda::launchChunkedBackward(p, out, workspace.mutable_data_ptr(), nullptr), cudaSuccess);
+    const auto expect = [](const char* name, const Tensor& actual, const Optional& leaf) {
+        if (leaf)
+            EXPECT_LT(relativeError(actual, leaf->grad().defined() ? leaf->grad() : at::zeros_like(*leaf)), 2e-2) << name;
+    };
+    expect("q", q, leaves.q);
+    expect("k", k, leaves.k);
+    expect("v", v, leaves.v);
+    expect("g", g, leaves.g);
+    expect("beta", beta, leaves.beta);
+    expect("initial state", initial, leaves.state);
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, ChunkedRecurrence,
                          testing::Values(Case{1, 64, 1, 64, 32, 3, true, false}, Case{1, 1, 1, 64, 16, 3, true, true},
                                          Case{2, 65, 2, 96, 48, 3, true, true}, Case{1, 130, 1, 96, 80, 3, false, true},
