@@ -20,6 +20,23 @@ using OptionalTensor = std::optional<Tensor>;
 /// The kernels compute in float32 and hold key widths up to a limit.
 bool supported(const RecurrenceSizes& s, const Tensor& v) { return v.scalar_type() != at::kDouble && s.keyDim <= cuda::kMaxKeyDim; }
 
+/// From this length on a whole chunk's work costs less than going token by token.
+constexpr std::int64_t kShortestChunked = 8;
+
+bool chunked(const cuda::RecurrenceProblem& problem) { return problem.length >= kShortestChunked && cuda::chunkedCanTake(problem); }
+
+/// Contiguous, and where the chunked kernels' 16-byte loads can start: a view into a larger tensor may begin anywhere.
+Tensor packed(const Tensor& tensor)
+{
+    const Tensor out = tensor.contiguous();
+    return reinterpret_cast<std::uintptr_t>(out.const_data_ptr()) % 16 == 0 ? out : out.clone();
+}
+
+Tensor workspaceOf(std::size_t bytes, const Tensor& like)
+{
+    return at::empty({static_cast<std::int64_t>(bytes)}, like.options().dtype(at::kByte));
+}
+
 /// Contiguous tensors of one call and the problem that points into them.
 struct Prepared {
     Tensor q, k, v, g, beta, initialState;
@@ -27,7 +44,7 @@ struct Prepared {
 
     Prepared(const RecurrenceSizes& s, const Tensor& qIn, const Tensor& kIn, const Tensor& vIn, const OptionalTensor& gIn,
              const OptionalTensor& betaIn, const OptionalTensor& stateIn, double scale, at::ScalarType type)
-        : q(qIn.to(type).contiguous()), k(kIn.to(type).contiguous()), v(vIn.to(type).contiguous()), g(cuda::float32(gIn)),
+        : q(packed(qIn.to(type))), k(packed(kIn.to(type))), v(packed(vIn.to(type))), g(cuda::float32(gIn)),
           beta(cuda::float32(betaIn)), initialState(cuda::float32(stateIn))
     {
         problem.batch = s.batch;
@@ -64,10 +81,32 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
     const Prepared p(s, q, k, v, g, beta, initialState, scale, v.scalar_type());
     const Tensor o = at::empty({s.batch, s.length, s.heads, s.valueDim}, p.v.options());
     const Tensor state = at::empty({s.batch, s.heads, s.keyDim, s.valueDim}, p.v.options().dtype(at::kFloat));
-    cuda::check(cuda::launchRecurrenceForward(p.problem, o.mutable_data_ptr(), state.mutable_data_ptr<float>(),
-                                              c10::cuda::getCurrentCUDAStream()),
-                "linear recurrence");
+    const auto stream = c10::cuda::getCurrentCUDAStream();
+    if (chunked(p.problem)) {
+        const Tensor workspace = workspaceOf(cuda::chunkedForwardWorkspace(p.problem), p.v);
+        cuda::check(cuda::launchChunkedForward(p.problem, o.mutable_data_ptr(), state.mutable_data_ptr<float>(), workspace.mutable_data_ptr(), stream),
+                    "linear recurrence in chunks");
+    } else {
+        cuda::check(cuda::launchRecurrenceForward(p.problem, o.mutable_data_ptr(), state.mutable_data_ptr<float>(), stream), "linear recurrence");
+    }
     return {o, state};
+}
+
+/// The gradient in its input's type; undefined where there was no input.
+Tensor as(const Tensor& gradient, const OptionalTensor& input) { return input ? gradient.to(input->scalar_type()) : Tensor(); }
+
+RecurrenceBackwardResult backwardInChunks(const Prepared& p, const Tensor& upstream, const Tensor& upstreamState)
+{
+    // Zeros, not empty: without a token the kernels write no gradient of one.
+    const auto like = [](const Tensor& t) { return t.defined() ? at::zeros_like(t) : Tensor(); };
+    RecurrenceBackwardResult out{like(p.q), like(p.k), like(p.v), like(p.g), like(p.beta), like(p.initialState)};
+    const auto& [q, k, v, g, beta, state] = out;
+    const cuda::ChunkedGradients gradients{upstream.const_data_ptr(), cuda::floats(upstreamState), q.mutable_data_ptr(), k.mutable_data_ptr(),
+                                           v.mutable_data_ptr(), cuda::mutableFloats(g), cuda::mutableFloats(beta), cuda::mutableFloats(state)};
+    const Tensor workspace = workspaceOf(cuda::chunkedBackwardWorkspace(p.problem), p.v);
+    cuda::check(cuda::launchChunkedBackward(p.problem, gradients, workspace.mutable_data_ptr(), c10::cuda::getCurrentCUDAStream()),
+                "linear recurrence in chunks, backward");
+    return out;
 }
 
 RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& gradFinalState, const Tensor& q, const Tensor& k,
@@ -87,6 +126,14 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
         return std::apply(
             [&](const auto&... t) { return RecurrenceBackwardResult((t.defined() ? t.to(v.device()) : t)...); }, out);
     }
+    if (v.scalar_type() == at::kBFloat16) {
+        const Prepared p(s, q, k, v, g, beta, initialState, scale, at::kBFloat16);
+        if (chunked(p.problem)) {
+            const Tensor upstream = gradO ? packed(gradO->to(at::kBFloat16)) : at::zeros_like(p.v);
+            const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
+            return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
+        }
+    }
     const Prepared p(s, q, k, v, g, beta, initialState, scale, at::kFloat);
     const Tensor upstream = cuda::float32(gradO), upstreamState = cuda::float32(gradFinalState);
     // Zeros, not empty: with no token or no value column the kernels write nothing.
@@ -104,14 +151,10 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
     out.initialState = cuda::mutableFloats(gradState);
     int multiprocessors = 0;
     cuda::check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, v.device().index()), "linear recurrence");
-    const auto bytes = static_cast<std::int64_t>(cuda::recurrenceBackwardWorkspace(p.problem, multiprocessors));
-    const Tensor workspace = at::empty({bytes}, p.v.options().dtype(at::kByte));
+    const Tensor workspace = workspaceOf(cuda::recurrenceBackwardWorkspace(p.problem, multiprocessors), p.v);
     cuda::check(cuda::launchRecurrenceBackward(p.problem, out, workspace.mutable_data_ptr(), multiprocessors,
                                                c10::cuda::getCurrentCUDAStream()),
                 "linear recurrence, backward");
-    const auto as = [](const Tensor& gradient, const OptionalTensor& input) {
-        return input ? gradient.to(input->scalar_type()) : Tensor();
-    };
     return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
 }
 
