@@ -102,6 +102,12 @@ setup() {
     install_libtorch
 }
 
+programs() { # the targets that users run; tests are built by `build` and `test` alone
+    echo postnas
+    [ "$(distribution)" = ubuntu-22.04 ] || echo postnas-workbench
+    [ -z "$(find_nvcc)" ] || echo postnas_cuda
+}
+
 compile() { # targets: none means all
     local options=(-DPOSTNAS_WERROR="${POSTNAS_WERROR:-OFF}") nvcc
     [ "$(distribution)" = ubuntu-22.04 ] && options+=(-DPOSTNAS_BUILD_WORKBENCH=OFF) && say "note: Ubuntu 22.04 has no QCustomPlot for Qt 6, so the window is not built; the headless programs are"
@@ -123,7 +129,7 @@ display() { [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; }
 
 demo() {
     setup
-    compile
+    compile $(programs)
     local project=$root/build/quickstart run
     run=$project/runs/quickstart-placement
     [ -e "$project/project.json" ] || "$build/bin/postnas" project create "$project" --name "Quick start" --teacher projects/quickstart/model
@@ -159,13 +165,12 @@ build) setup && compile ;;
 run)
     shift
     setup
-    compile
+    compile $(programs)
     exec "$build/bin/postnas-workbench" "$@"
     ;;
 gpu-bundle)
     setup
-    compile postnas
-    [ -z "$(find_nvcc)" ] || compile postnas_cuda
+    compile postnas $([ -z "$(find_nvcc)" ] || echo postnas_cuda)
     installer/gpu_bundle.sh "$build" "$root/dist"
     ;;
 -h | --help | help) usage ;;
