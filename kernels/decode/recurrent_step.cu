@@ -1,0 +1,450 @@
+// One token of a recurrent block in one launch: convolutions with their histories, gates, the recurrence, and the gated norm of its output.
+//
+// The time is that of reading and writing the state once. A block owns 64 value columns of one head with all key rows, in registers: it
+// asks for all of them before anything else, prepares the token meanwhile, and needs one sum over the rows, because with S the decayed
+// state  S'^T q = S^T q + (k.q) u.  The norm needs a whole head: the block of a head that ends last does it.
+#include <algorithm>
+
+#include "kernels/include/cuda_element.cuh"
+#include "kernels/include/decode_launch.h"
+#include "kernels/include/launch.cuh"
+#include "kernels/include/tensor_core.cuh"
+
+namespace postnas::ops::cuda {
+namespace {
+
+constexpr int kColumns = 64;       ///< of a block
+constexpr int kTapsAtOnce = 4;     ///< taps that are loaded together
+constexpr int kValuesPerThread = 5; ///< of the norm
+constexpr std::int64_t kMaxValueDim = kValuesPerThread * 128;
+
+/// The state is seen once a token, so it should not push other things out of the caches.
+__device__ __forceinline__ uint4 loadOnce(const uint4* from)
+{
+#ifdef POSTNAS_CUDA_EMULATION
+    return *from;
+#else
+    return __ldcs(from);
+#endif
+}
+__device__ __forceinline__ void storeOnce(uint4* to, uint4 x)
+{
+#ifdef POSTNAS_CUDA_EMULATION
+    *to = x;
+#else
+    __stcs(to, x);
+#endif
+}
+
+/// What another block of this launch wrote: from the cache that all share.
+__device__ __forceinline__ float loadFresh(const float* from) { return *static_cast<const volatile float*>(from); }
+__device__ __forceinline__ float loadFresh(const __nv_bfloat16* from)
+{
+    const unsigned short bits = *reinterpret_cast<const volatile unsigned short*>(from);
+    return __uint_as_float(unsigned(bits) << 16);
+}
+
+template <typename State>
+constexpr int kVector = 16 / int(sizeof(State));
+
+__device__ __forceinline__ void unpackState(float (&x)[4], uint4 bits)
+{
+    x[0] = __uint_as_float(bits.x), x[1] = __uint_as_float(bits.y), x[2] = __uint_as_float(bits.z), x[3] = __uint_as_float(bits.w);
+}
+__device__ __forceinline__ void unpackState(float (&x)[8], uint4 bits)
+{
+    const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const float2 pair = unpack<__nv_bfloat16>(words[i]);
+        x[2 * i] = pair.x, x[2 * i + 1] = pair.y;
+    }
+}
+__device__ __forceinline__ uint4 packState(const float (&x)[4])
+{
+    return make_uint4(__float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3]));
+}
+__device__ __forceinline__ uint4 packState(const float (&x)[8])
+{
+    return make_uint4(pack<__nv_bfloat16>(x[0], x[1]), pack<__nv_bfloat16>(x[2], x[3]), pack<__nv_bfloat16>(x[4], x[5]),
+                      pack<__nv_bfloat16>(x[6], x[7]));
+}
+
+/// Element i of an array whose type is known at run time only: for the few numbers of a head.
+__device__ __forceinline__ float numberAt(const void* from, Element element, std::int64_t i)
+{
+    return element == Element::BFloat16 ? toFloat(static_cast<const __nv_bfloat16*>(from)[i]) : static_cast<const float*>(from)[i];
+}
+
+template <typename T>
+__device__ __forceinline__ float rounded(float x)
+{
+    return toFloat(fromFloat<T>(x));
+}
+
+template <typename T>
+__device__ __forceinline__ float silu(float x)
+{
+    return rounded<T>(x / (1.f + expf(-x)));
+}
+
+/// Some neighbouring taps of one channel: inputs and kernel, zero beyond the last tap.
+struct Taps {
+    float input[kTapsAtOnce], kernel[kTapsAtOnce];
+};
+
+/// A channel of a projection and its convolution; without one a single tap of 1.
+template <typename T>
+class Channel {
+public:
+    __device__ __forceinline__ Channel(const TokenRows& rows, const StepConvolution& convolution, std::int64_t batch, std::int64_t channels,
+                                       std::int64_t channel, bool valid)
+        : m_convolved(convolution.kernels != nullptr), m_valid(valid), m_taps(m_convolved ? int(convolution.taps) : 1), m_channels(channels)
+    {
+        m_x = static_cast<const T*>(rows.data) + batch * rows.stride + channel;
+        if (m_convolved) {
+            m_kernel = static_cast<const T*>(convolution.kernels) + batch * convolution.kernelStride + channel * convolution.taps;
+            m_history = static_cast<T*>(convolution.history) + batch * (convolution.taps - 1) * channels + channel;
+        }
+        load(0);
+    }
+
+    /// The convolution's output in the type of the projection. With `Shift` the history moves on: then this thread alone may read it.
+    template <bool Shift>
+    __device__ __forceinline__ float finish()
+    {
+        float sum = 0;
+        for (int first = 0;; first += kTapsAtOnce) {
+#pragma unroll
+            for (int i = 0; i < kTapsAtOnce; ++i)
+                sum += m_now.input[i] * m_now.kernel[i];
+            if (Shift)
+                shift(first);
+            if (first + kTapsAtOnce >= m_taps)
+                break;
+            load(first + kTapsAtOnce);
+        }
+        return rounded<T>(sum);
+    }
+
+private:
+    __device__ __forceinline__ void load(int first)
+    {
+#pragma unroll
+        for (int i = 0; i < kTapsAtOnce; ++i) {
+            const int tap = first + i;
+            m_now.input[i] = m_now.kernel[i] = 0;
+            if (m_valid && tap < m_taps) {
+                m_now.kernel[i] = m_convolved ? toFloat(m_kernel[tap]) : 1.f;
+                m_now.input[i] = toFloat(tap == m_taps - 1 ? *m_x : m_history[tap * m_channels]);
+            }
+        }
+    }
+    __device__ __forceinline__ void shift(int first)
+    {
+#pragma unroll
+        for (int i = 0; i < kTapsAtOnce; ++i)
+            if (m_valid && first + i > 0 && first + i < m_taps)
+                m_history[(first + i - 1) * m_channels] = fromFloat<T>(m_now.input[i]);
+    }
+
+    bool m_convolved, m_valid;
+    int m_taps;
+    std::int64_t m_channels;
+    const T* m_x;
+    const T* m_kernel = nullptr;
+    T* m_history = nullptr;
+    Taps m_now;
+};
+
+/// exp(g) of what belongs to one head, 1 where the decay is another kind.
+__device__ __forceinline__ float headDecay(const RecurrentStep& p, std::int64_t batch, std::int64_t head)
+{
+    if (p.decay == StepDecay::PerHead)
+        return expf(numberAt(p.g.data, p.gateElement, batch * p.g.stride + head));
+    if (p.decay != StepDecay::PerHeadFromRaw)
+        return 1.f;
+    const float x = numberAt(p.g.data, p.gateElement, batch * p.g.stride + head) + numberAt(p.dtBias, p.parameters, head);
+    const float softplus = x > 20.f ? x : log1pf(expf(x));
+    return expf(-expf(numberAt(p.aLog, p.parameters, head)) * softplus);
+}
+
+/// exp(g) of one key channel, 1 where the decay is another kind.
+__device__ __forceinline__ float channelDecay(const RecurrentStep& p, std::int64_t batch, std::int64_t channel)
+{
+    if (p.decay != StepDecay::PerChannel && p.decay != StepDecay::PerChannelFromLogits)
+        return 1.f;
+    const float x = numberAt(p.g.data, p.gateElement, batch * p.g.stride + channel);
+    return expf(p.decay == StepDecay::PerChannel ? x : (fminf(x, 0.f) - log1pf(expf(-fabsf(x)))) / p.gateNormalizer);
+}
+
+template <int Key, int Threads>
+struct Shared {
+    static constexpr int kWarps = Threads / 32;
+    float4 rows[Key];                    ///< of each key channel: decay * q, decay * k, k, decay
+    float partial[2][kWarps][kColumns];  ///< S^T k and S^T q
+    float values[kColumns];
+    float sums[kWarps][3];               ///< q.q, k.k, k.q
+    float decay, beta;
+    bool last;
+};
+
+__device__ __forceinline__ float sumOverWarp(float x)
+{
+#pragma unroll
+    for (int bit = 16; bit > 0; bit >>= 1)
+        x += __shfl_xor_sync(0xffffffffu, x, bit);
+    return x;
+}
+
+/// The gated norm of a head whose o lies in y.
+template <typename T, int Key, int Threads>
+__device__ void normalise(const RecurrentStep& p, Shared<Key, Threads>& s, std::int64_t batch, std::int64_t head)
+{
+    const std::int64_t first = (batch * p.heads + head) * p.valueDim;
+    T* y = static_cast<T*>(p.y) + first;
+    const T* gate = p.gate.data ? static_cast<const T*>(p.gate.data) + batch * p.gate.stride + head * p.valueDim : nullptr;
+    float o[kValuesPerThread], factor[kValuesPerThread], sum = 0;
+#pragma unroll
+    for (int i = 0; i < kValuesPerThread; ++i) {
+        const std::int64_t column = i * Threads + threadIdx.x;
+        const bool valid = column < p.valueDim;
+        o[i] = valid ? loadFresh(y + column) : 0.f;
+        factor[i] = valid ? numberAt(p.normWeight, p.parameters, column) : 0.f;
+        if (valid && gate) {
+            const float x = toFloat(gate[column]);
+            factor[i] *= x / (1.f + expf(-x));
+        }
+        sum += o[i] * o[i];
+    }
+    sum = sumOverWarp(sum);
+    if (threadIdx.x % 32 == 0)
+        s.sums[threadIdx.x / 32][0] = sum;
+    __syncthreads();
+    sum = 0;
+#pragma unroll
+    for (int w = 0; w < Threads / 32; ++w)
+        sum += s.sums[w][0];
+    const float inverse = rsqrtf(sum / float(p.valueDim) + p.epsilon);
+#pragma unroll
+    for (int i = 0; i < kValuesPerThread; ++i)
+        if (i * Threads + threadIdx.x < p.valueDim)
+            y[i * Threads + threadIdx.x] = fromFloat<T>(o[i] * inverse * factor[i]);
+}
+
+template <typename T, typename State, int Key, int Threads>
+__global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(RecurrentStep p, unsigned* tickets)
+{
+    constexpr int kWidth = kVector<State>, kLanes = kColumns / kWidth, kGroups = Threads / kLanes, kRows = Key / kGroups;
+    static_assert(kRows * kGroups == Key && kLanes < 32);
+    POSTNAS_SHARED_MEMORY(memory);
+    Shared<Key, Threads>& s = *reinterpret_cast<Shared<Key, Threads>*>(memory);
+    const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32, group = thread / kLanes, keyDim = int(p.keyDim);
+    const unsigned slices = unsigned((p.valueDim + kColumns - 1) / kColumns);
+    const std::int64_t index = blockIdx.x / slices, batch = index / p.heads, head = index % p.heads, shared = head / (p.heads / p.groups);
+    const std::int64_t firstColumn = std::int64_t(blockIdx.x % slices) * kColumns, column = firstColumn + thread % kLanes * kWidth;
+    const bool inside = column < p.valueDim;
+
+    // The thread's rows are group, group + kGroups, ..
+    uint4* const state = reinterpret_cast<uint4*>(static_cast<State*>(p.state) + (index * p.keyDim + group) * p.valueDim + column);
+    const std::int64_t rowStride = kGroups * p.valueDim / kWidth;
+    uint4 held[kRows];
+#pragma unroll
+    for (int i = 0; i < kRows; ++i)
+        held[i] = inside && group + i * kGroups < keyDim ? loadOnce(state + i * rowStride) : make_uint4(0, 0, 0, 0);
+
+    // The token's numbers: a key channel a thread, a value column each of the last threads.
+    const bool hasKey = thread < keyDim;
+    const int mine = thread - (Threads - kColumns);
+    const bool hasValue = mine >= 0 && firstColumn + mine < p.valueDim;
+    Channel<T> forQ(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + thread, hasKey);
+    Channel<T> forK(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + thread, hasKey);
+    Channel<T> forV(p.v, p.convolutionV, batch, p.groups * p.valueDim, shared * p.valueDim + firstColumn + mine, hasValue);
+    const float decay = hasKey ? channelDecay(p, batch, shared * p.keyDim + thread) : 1.f;
+    if (thread == Threads - 1) {
+        s.decay = headDecay(p, batch, head);
+        s.beta = p.b.data ? 1.f / (1.f + expf(-toFloat(static_cast<const T*>(p.b.data)[batch * p.b.stride + head]))) : 1.f;
+    }
+    float q = forQ.template finish<false>(), k = forK.template finish<false>(), v = forV.template finish<true>();
+    if (p.siluKeys) {
+        q = silu<T>(q);
+        k = silu<T>(k);
+    }
+    if (p.siluValues)
+        v = silu<T>(v);
+    if (thread < Key)
+        s.rows[thread] = make_float4(decay * q, decay * k, k, decay);
+    if (mine >= 0)
+        s.values[mine] = v;
+    const float qq = sumOverWarp(q * q), kk = sumOverWarp(k * k), kq = sumOverWarp(k * q);
+    if (lane == 0) {
+        s.sums[warp][0] = qq;
+        s.sums[warp][1] = kk;
+        s.sums[warp][2] = kq;
+    }
+    __syncthreads();
+
+    float forKey[kWidth] = {}, forQuery[kWidth] = {};
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+        float x[kWidth];
+        unpackState(x, held[i]);
+        const float2 row = *reinterpret_cast<const float2*>(&s.rows[group + i * kGroups]);
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) {
+            forQuery[j] += x[j] * row.x;
+            forKey[j] += x[j] * row.y;
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j)
+#pragma unroll
+        for (int bit = 16; bit >= kLanes; bit >>= 1) {
+            forKey[j] += __shfl_xor_sync(0xffffffffu, forKey[j], bit);
+            forQuery[j] += __shfl_xor_sync(0xffffffffu, forQuery[j], bit);
+        }
+    if (lane < kLanes) {
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) {
+            s.partial[0][warp][lane * kWidth + j] = forKey[j];
+            s.partial[1][warp][lane * kWidth + j] = forQuery[j];
+        }
+    }
+    __syncthreads();
+
+    float sums[3] = {};
+#pragma unroll
+    for (int w = 0; w < Threads / 32; ++w)
+#pragma unroll
+        for (int i = 0; i < 3; ++i)
+            sums[i] += s.sums[w][i];
+    const float unitQ = p.unitLength ? rsqrtf(sums[0] + 1e-6f) : 1.f, unitK = p.unitLength ? rsqrtf(sums[1] + 1e-6f) : 1.f;
+    const bool delta = p.b.data != nullptr;
+    float written[kWidth]; // beta (v - S^T k) times what makes k a unit vector
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) {
+        const int at = thread % kLanes * kWidth + j;
+        float u = s.values[at];
+        if (delta) {
+            float prediction = 0;
+#pragma unroll
+            for (int w = 0; w < Threads / 32; ++w)
+                prediction += s.partial[0][w][at];
+            u = s.beta * (u - unitK * s.decay * prediction);
+        }
+        written[j] = unitK * u;
+    }
+    if (thread < kLanes && inside) {
+        T* y = static_cast<T*>(p.y) + index * p.valueDim + column;
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) {
+            float o = 0;
+#pragma unroll
+            for (int w = 0; w < Threads / 32; ++w)
+                o += s.partial[1][w][thread * kWidth + j];
+            y[j] = fromFloat<T>(p.scale * unitQ * (s.decay * o + sums[2] * written[j]));
+        }
+    }
+
+    const bool keysMove = p.convolutionQ.kernels || p.convolutionK.kernels, finishes = p.normWeight || keysMove;
+    if (finishes) {
+        __syncthreads();
+        if (thread == 0) {
+            s.last = true;
+            if (slices > 1) {
+                __threadfence();
+                s.last = atomicAdd(tickets + index, 1u) == slices - 1;
+                __threadfence();
+                if (s.last)
+                    tickets[index] = 0;
+            }
+        }
+    }
+
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+        float x[kWidth];
+        unpackState(x, held[i]);
+        const float4 row = s.rows[group + i * kGroups];
+        const float total = s.decay * row.w;
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j)
+            x[j] = total * x[j] + row.z * written[j];
+        if (inside && group + i * kGroups < keyDim)
+            storeOnce(state + i * rowStride, packState(x));
+    }
+
+    if (!finishes)
+        return;
+    __syncthreads();
+    if (!s.last)
+        return;
+    if (p.normWeight)
+        normalise<T>(p, s, batch, head);
+    // Every block of the head has read these histories by now.
+    if (p.convolutionQ.kernels)
+        Channel<T>(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + thread, hasKey).template finish<true>();
+    if (p.convolutionK.kernels)
+        Channel<T>(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + thread, hasKey).template finish<true>();
+}
+
+template <typename T, typename State, int Key, int Threads>
+cudaError_t step(const RecurrentStep& p, unsigned* tickets, cudaStream_t stream)
+{
+    const std::int64_t blocks = p.batch * p.heads * ((p.valueDim + kColumns - 1) / kColumns);
+    return launch(stepKernel<T, State, Key, Threads>, dim3(unsigned(blocks)), dim3(Threads), sizeof(Shared<Key, Threads>), stream, p, tickets);
+}
+
+template <typename T, typename State>
+cudaError_t step(const RecurrentStep& p, unsigned* tickets, cudaStream_t stream)
+{
+    if (p.keyDim <= 64)
+        return step<T, State, 64, 128>(p, tickets, stream);
+    if (p.keyDim <= 96)
+        return step<T, State, 96, 128>(p, tickets, stream);
+    if (p.keyDim <= 128)
+        return step<T, State, 128, 128>(p, tickets, stream);
+    if (p.keyDim <= 192)
+        return step<T, State, 192, 256>(p, tickets, stream);
+    return step<T, State, 256, 256>(p, tickets, stream);
+}
+
+template <typename T>
+cudaError_t step(const RecurrentStep& p, unsigned* tickets, cudaStream_t stream)
+{
+    return p.stateElement == Element::BFloat16 ? step<T, __nv_bfloat16>(p, tickets, stream) : step<T, float>(p, tickets, stream);
+}
+
+bool known(Element element) { return element == Element::Float32 || element == Element::BFloat16; }
+
+bool known(const StepConvolution& c, const RecurrentStep& p)
+{
+    return !c.kernels || (c.taps >= 1 && c.taps <= 1024 && (c.taps == 1 || c.history) && p.groups == p.heads);
+}
+
+} // namespace
+
+bool recurrentStepCanTake(const RecurrentStep& p)
+{
+    const bool types = known(p.element) && known(p.gateElement) && known(p.parameters) && known(p.stateElement);
+    const std::int64_t vector = p.stateElement == Element::BFloat16 ? 8 : 4;
+    const bool sizes = p.batch >= 0 && p.heads >= 0 && p.groups > 0 && p.heads % p.groups == 0 && p.keyDim >= 1 && p.keyDim <= kMaxKeyDim
+        && p.valueDim >= 1 && p.valueDim <= kMaxValueDim && p.valueDim % vector == 0
+        && p.batch * p.heads * ((p.valueDim + kColumns - 1) / kColumns) < (std::int64_t(1) << 31);
+    return types && sizes && reinterpret_cast<std::uintptr_t>(p.state) % 16 == 0 && known(p.convolutionQ, p) && known(p.convolutionK, p)
+        && known(p.convolutionV, p) && (!p.gate.data || p.normWeight);
+}
+
+std::size_t recurrentStepWorkspace(const RecurrentStep& p) { return std::size_t(p.batch * p.heads) * sizeof(unsigned); }
+
+cudaError_t launchRecurrentStep(const RecurrentStep& p, void* workspace, cudaStream_t stream)
+{
+    if (!recurrentStepCanTake(p))
+        return cudaErrorInvalidValue;
+    if (p.batch * p.heads == 0)
+        return cudaSuccess;
+    unsigned* tickets = static_cast<unsigned*>(workspace);
+    return p.element == Element::BFloat16 ? step<__nv_bfloat16>(p, tickets, stream) : step<float>(p, tickets, stream);
+}
+
+} // namespace postnas::ops::cuda
