@@ -1,5 +1,5 @@
 // Gated Linear Attention: a linear recurrence whose state decays by a low-rank, per-channel gate.
-#include "core/architecture/block_description.h"
+#include "core/architecture/blocks/recurrent_state_formulas.h"
 
 #include "core/base/error.h"
 
@@ -18,11 +18,11 @@ public:
     {
         using K = Hyperparameter::Kind;
         return {
-            {"num_heads", "Heads", "Number of independent states.", K::Integer, 1, 1024, double(a.attentionHeads)},
+            headsParameter(a),
             {"num_kv_heads", "KV heads", "Heads of keys, values and gates; each serves a group of query heads.", K::Integer, 1, 1024,
              double(a.keyValueHeads)},
-            {"head_dim", "Key dim", "Key channels of a head: the rows of its state.", K::Integer, 1, 1024, double(a.headDim)},
-            {"value_dim", "Value dim", "Value channels of a head: the columns of its state.", K::Integer, 1, 4096, double(a.headDim)},
+            keyDimParameter(a),
+            valueDimParameter(double(a.headDim)),
             {"gate_low_rank_dim", "Gate rank", "Width of the bottleneck that makes the gates.", K::Integer, 1, 4096, 16},
             {"gate_logit_normalizer", "Gate normalizer", "Divides the log of the gate: larger forgets more slowly.", K::Real, 1e-3, 1e6, 16},
             {"use_output_gate", "Output gate", "Whether the output is gated by silu(g_proj(x)).", K::Flag, 0, 1, 1},
@@ -51,15 +51,13 @@ public:
 
     StateSize state(const Architecture&, const LayerSpec& l, std::int64_t, const StateTypes& types) const override
     {
-        StateSize state;
-        state.recurrentBytes = double(l.integer("num_heads") * l.integer("head_dim")) * double(l.integer("value_dim")) * types.recurrentElementBytes;
-        return state;
+        return recurrentState(l, types);
     }
 
     double stateFlops(const Architecture&, const LayerSpec& l, std::int64_t) const override
     {
         // Decay, rank-one update and read-out of every state element.
-        return 5.0 * double(l.integer("num_heads") * l.integer("head_dim")) * double(l.integer("value_dim"));
+        return 5.0 * stateElements(l);
     }
 
     void check(const Architecture&, const LayerSpec& l, const std::string& where) const override

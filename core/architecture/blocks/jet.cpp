@@ -1,5 +1,5 @@
 // JetBlock of Jet-Nemotron: the gated delta rule with a dynamic convolution on the values.
-#include "core/architecture/block_description.h"
+#include "core/architecture/blocks/recurrent_state_formulas.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -24,9 +24,9 @@ public:
     {
         using K = Hyperparameter::Kind;
         return {
-            {"num_heads", "Heads", "Number of independent states.", K::Integer, 1, 1024, double(a.attentionHeads)},
-            {"head_dim", "Key dim", "Key channels of a head: the rows of its state.", K::Integer, 1, 1024, double(a.headDim)},
-            {"value_dim", "Value dim", "Value channels of a head: the columns of its state.", K::Integer, 1, 4096, 2.0 * double(a.headDim)},
+            headsParameter(a),
+            keyDimParameter(a),
+            valueDimParameter(2.0 * double(a.headDim)),
             {"conv_size", "Convolution", "Taps of the dynamic causal convolution.", K::Integer, 1, 64, 4},
             {"dconv_generator_reduction", "Generator reduction", "The kernel generator is this many times narrower than the values.",
              K::Integer, 1, 4096, 8},
@@ -36,41 +36,27 @@ public:
 
     std::vector<WeightSpec> weights(const Architecture& a, const LayerSpec& l) const override
     {
-        const std::int64_t heads = l.integer("num_heads");
-        const std::int64_t key = heads * l.integer("head_dim"), value = heads * l.integer("value_dim");
+        const std::int64_t value = l.integer("num_heads") * l.integer("value_dim");
         const std::int64_t generator = value / l.integer("dconv_generator_reduction");
         const std::int64_t taps = l.integer("conv_size");
-        return {
-            {"q_proj.weight", {key, a.hiddenSize}},
-            {"k_proj.weight", {key, a.hiddenSize}},
-            {"v_proj.weight", {value, a.hiddenSize}},
-            {"b_proj.weight", {heads, a.hiddenSize}},
-            {"a_proj.weight", {heads, a.hiddenSize}},
-            {"A_log", {heads}},
-            {"dt_bias", {heads}},
-            {"dynamic_conv1d.kernel_generator.w1.weight", {generator, a.hiddenSize}},
-            {"dynamic_conv1d.kernel_generator.w2.weight", {value * taps, generator}},
-            {"dynamic_conv1d.kernel_generator.w2.bias", {value * taps}},
-            {"g_proj.weight", {value, a.hiddenSize}},
-            {"o_norm.weight", {l.integer("value_dim")}},
-            {"o_proj.weight", {a.hiddenSize, value}},
-        };
+        std::vector<WeightSpec> out = gatedDeltaRuleWeights(a, l);
+        out.push_back({"dynamic_conv1d.kernel_generator.w1.weight", {generator, a.hiddenSize}});
+        out.push_back({"dynamic_conv1d.kernel_generator.w2.weight", {value * taps, generator}});
+        out.push_back({"dynamic_conv1d.kernel_generator.w2.bias", {value * taps}});
+        out.push_back({"g_proj.weight", {value, a.hiddenSize}});
+        out.push_back({"o_norm.weight", {l.integer("value_dim")}});
+        out.push_back({"o_proj.weight", {a.hiddenSize, value}});
+        return out;
     }
 
     StateSize state(const Architecture&, const LayerSpec& l, std::int64_t, const StateTypes& types) const override
     {
-        const double heads = double(l.integer("num_heads"));
-        const double key = double(l.integer("head_dim")), value = double(l.integer("value_dim"));
-        StateSize state;
-        state.recurrentBytes = heads * key * value * types.recurrentElementBytes;
-        state.convolutionBytes = heads * value * double(l.integer("conv_size") - 1) * types.cacheElementBytes;
-        return state;
+        return recurrentState(l, types, double(l.integer("num_heads") * l.integer("value_dim")));
     }
 
     double stateFlops(const Architecture&, const LayerSpec& l, std::int64_t) const override
     {
-        const double heads = double(l.integer("num_heads")), value = double(l.integer("value_dim"));
-        return heads * value * (7.0 * double(l.integer("head_dim")) + 2.0 * double(l.integer("conv_size")));
+        return gatedDeltaRuleFlops(l) + 2.0 * double(l.integer("num_heads") * l.integer("value_dim") * l.integer("conv_size"));
     }
 
     /// The released configs give `expand_v` instead of a value dim, and numbers as strings ("1e-5"); what they leave out has

@@ -5,28 +5,13 @@
 namespace postnas::engine {
 namespace {
 
-class AttentionState final : public BlockState {
-public:
-    AttentionState(std::int64_t batch, std::int64_t heads, std::int64_t capacity, std::int64_t dim, const torch::TensorOptions& options)
-        : keys(torch::empty({batch, heads, capacity, dim}, options))
-        , values(torch::empty({batch, heads, capacity, dim}, options))
-    {
-    }
-    void reset() override { length = 0; }
-    std::int64_t bytes() const override { return static_cast<std::int64_t>(keys.nbytes() + values.nbytes()); }
-
-    torch::Tensor keys;   ///< [batch, kvHeads, capacity, dim]
-    torch::Tensor values;
-    std::int64_t length = 0;
-};
-
 class Attention final : public SoftmaxBlock {
 public:
     using SoftmaxBlock::SoftmaxBlock;
 
     std::unique_ptr<BlockState> makeState(std::int64_t batch, std::int64_t capacity, const torch::TensorOptions& options) const override
     {
-        return std::make_unique<AttentionState>(batch, m_architecture->keyValueHeads, capacity, m_architecture->headDim, options);
+        return std::make_unique<KeyValueState>(batch, m_architecture->keyValueHeads, capacity, m_architecture->headDim, options);
     }
 
     torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const override
@@ -34,7 +19,7 @@ public:
         const Projected p = projections(hidden, context);
         if (state == nullptr)
             return output(causalAttention(p.query, p.key, p.value));
-        auto& cache = static_cast<AttentionState&>(*state);
+        auto& cache = static_cast<KeyValueState&>(*state);
         const std::int64_t before = cache.length, length = hidden.size(1), after = before + length;
         if (after > cache.keys.size(2))
             throw resourceError("the sequence of " + std::to_string(after) + " tokens is longer than the state was made for ("

@@ -1,20 +1,16 @@
 // Gated DeltaNet: short convolutions on q, k and v, the gated delta rule, and a gated output norm.
 #include <cmath>
 
-#include "core/engine/blocks/recurrent.h"
+#include "core/engine/blocks/gated_delta_rule.h"
 #include "kernels/include/operators.h"
 
 namespace postnas::engine {
 namespace {
 
-class GatedDeltaNet final : public RecurrentBlock {
+class GatedDeltaNet final : public GatedDeltaRuleBlock {
 public:
     GatedDeltaNet(const Architecture& architecture, int layer)
-        : RecurrentBlock(architecture, layer)
-        , m_heads(m_spec.integer("num_heads"))
-        , m_keyDim(m_spec.integer("head_dim"))
-        , m_valueDim(m_spec.integer("value_dim"))
-        , m_taps(m_spec.integer("conv_size"))
+        : GatedDeltaRuleBlock(architecture, layer)
         , m_outputGate(m_spec.flag("use_gate"))
     {
     }
@@ -33,21 +29,12 @@ public:
         const torch::Tensor q = convolved(hidden, "q", m_keyDim, held, 0);
         const torch::Tensor k = convolved(hidden, "k", m_keyDim, held, 1);
         const torch::Tensor v = convolved(hidden, "v", m_valueDim, held, 2);
-        const torch::Tensor b = project(hidden, "b_proj");
-        const torch::Tensor beta = b.to(torch::promoteTypes(b.scalar_type(), torch::kFloat32)).sigmoid();
-
-        const auto [o, final] = ops::gatedDeltaRule(unitLength(q), unitLength(k), v, logDecay(hidden), beta,
-                                                    held ? std::optional(held->recurrent) : std::nullopt,
-                                                    1.0 / std::sqrt(static_cast<double>(m_keyDim)));
-        if (held)
-            held->recurrent = final.detach();
-        return output(o, "o_norm", m_outputGate ? projectHeads(hidden, "g_proj", m_valueDim) : torch::Tensor(), hidden.scalar_type());
+        return output(deltaRule(hidden, q, k, v, held), "o_norm", m_outputGate ? projectHeads(hidden, "g_proj", m_valueDim) : torch::Tensor(), hidden.scalar_type());
     }
 
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
     {
-        Block::initialise(generator, options);
-        initialiseDecay(generator);
+        GatedDeltaRuleBlock::initialise(generator, options);
         for (const char* name : {"q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"})
             initialiseUniform(name, 1.0 / std::sqrt(static_cast<double>(m_taps)), generator);
     }
@@ -65,7 +52,6 @@ private:
         return at::silu(y).unflatten(-1, {m_heads, dim});
     }
 
-    std::int64_t m_heads, m_keyDim, m_valueDim, m_taps;
     bool m_outputGate;
 };
 

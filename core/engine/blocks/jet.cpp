@@ -1,22 +1,15 @@
 // JetBlock: the gated delta rule with a convolution on the values whose kernels are made from each token.
 #include <cmath>
 
-#include "core/engine/blocks/recurrent.h"
+#include "core/engine/blocks/gated_delta_rule.h"
 #include "kernels/include/operators.h"
 
 namespace postnas::engine {
 namespace {
 
-class JetBlock final : public RecurrentBlock {
+class JetBlock final : public GatedDeltaRuleBlock {
 public:
-    JetBlock(const Architecture& architecture, int layer)
-        : RecurrentBlock(architecture, layer)
-        , m_heads(m_spec.integer("num_heads"))
-        , m_keyDim(m_spec.integer("head_dim"))
-        , m_valueDim(m_spec.integer("value_dim"))
-        , m_taps(m_spec.integer("conv_size"))
-    {
-    }
+    using GatedDeltaRuleBlock::GatedDeltaRuleBlock;
 
     std::unique_ptr<BlockState> makeState(std::int64_t batch, std::int64_t, const torch::TensorOptions& options) const override
     {
@@ -31,21 +24,12 @@ public:
         const torch::Tensor q = at::silu(projectHeads(hidden, "q_proj", m_keyDim));
         const torch::Tensor k = at::silu(projectHeads(hidden, "k_proj", m_keyDim));
         const torch::Tensor v = at::silu(values(hidden, held)).unflatten(-1, {m_heads, m_valueDim});
-        const torch::Tensor b = project(hidden, "b_proj");
-        const torch::Tensor beta = b.to(torch::promoteTypes(b.scalar_type(), torch::kFloat32)).sigmoid();
-
-        const auto [o, final] = ops::gatedDeltaRule(unitLength(q), unitLength(k), v, logDecay(hidden), beta,
-                                                    held ? std::optional(held->recurrent) : std::nullopt,
-                                                    1.0 / std::sqrt(static_cast<double>(m_keyDim)));
-        if (held)
-            held->recurrent = final.detach();
-        return output(o, "o_norm", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
+        return output(deltaRule(hidden, q, k, v, held), "o_norm", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
     }
 
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
     {
-        Block::initialise(generator, options);
-        initialiseDecay(generator);
+        GatedDeltaRuleBlock::initialise(generator, options);
         // The bias is the part of the kernels that does not depend on the token: a short convolution's usual start.
         initialiseUniform("dynamic_conv1d.kernel_generator.w2.bias", 1.0 / std::sqrt(static_cast<double>(m_taps)), generator);
     }
@@ -63,8 +47,6 @@ private:
             advanceHistory(state->histories[0], x);
         return y;
     }
-
-    std::int64_t m_heads, m_keyDim, m_valueDim, m_taps;
 };
 
 } // namespace

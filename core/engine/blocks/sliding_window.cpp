@@ -6,22 +6,6 @@
 namespace postnas::engine {
 namespace {
 
-class RingState final : public BlockState {
-public:
-    RingState(std::int64_t batch, std::int64_t heads, std::int64_t window, std::int64_t dim, const torch::TensorOptions& options)
-        : keys(torch::zeros({batch, heads, window, dim}, options))
-        , values(torch::zeros({batch, heads, window, dim}, options))
-    {
-    }
-    void reset() override { length = 0; }
-    std::int64_t bytes() const override { return static_cast<std::int64_t>(keys.nbytes() + values.nbytes()); }
-
-    /// Slot of position p is p modulo the window.
-    torch::Tensor keys;
-    torch::Tensor values;
-    std::int64_t length = 0; ///< tokens seen
-};
-
 /// [length, keys]: query i stands at position `firstQuery + i`, key j at `firstKey + j`; seen when 0 <= distance < window.
 torch::Tensor bandMask(std::int64_t firstQuery, std::int64_t queries, std::int64_t firstKey, std::int64_t keys, std::int64_t window,
                        const torch::Device& device)
@@ -32,6 +16,7 @@ torch::Tensor bandMask(std::int64_t firstQuery, std::int64_t queries, std::int64
     return distance.ge(0).logical_and(distance.lt(window));
 }
 
+/// Its state is a ring: the slot of position p is p modulo the number of slots.
 class SlidingWindow final : public SoftmaxBlock {
 public:
     SlidingWindow(const Architecture& architecture, int layer)
@@ -42,7 +27,7 @@ public:
 
     std::unique_ptr<BlockState> makeState(std::int64_t batch, std::int64_t capacity, const torch::TensorOptions& options) const override
     {
-        return std::make_unique<RingState>(batch, m_architecture->keyValueHeads, std::min(m_window, std::max<std::int64_t>(capacity, 1)),
+        return std::make_unique<KeyValueState>(batch, m_architecture->keyValueHeads, std::min(m_window, std::max<std::int64_t>(capacity, 1)),
                                            m_architecture->headDim, options);
     }
 
@@ -51,7 +36,7 @@ public:
         const Projected p = projections(hidden, context);
         if (state == nullptr)
             return output(wholeSequence(p));
-        auto& ring = static_cast<RingState&>(*state);
+        auto& ring = static_cast<KeyValueState&>(*state);
         return output(hidden.size(1) == 1 ? decode(p, ring) : prefill(p, ring));
     }
 
@@ -73,7 +58,7 @@ private:
         return torch::cat(parts, 2);
     }
 
-    torch::Tensor decode(const Projected& p, RingState& ring) const
+    torch::Tensor decode(const Projected& p, KeyValueState& ring) const
     {
         const std::int64_t slots = ring.keys.size(2);
         const std::int64_t slot = ring.length % slots;
@@ -85,7 +70,7 @@ private:
         return groupedAttention(p.query, ring.keys.narrow(2, 0, held), ring.values.narrow(2, 0, held), {});
     }
 
-    torch::Tensor prefill(const Projected& p, RingState& ring) const
+    torch::Tensor prefill(const Projected& p, KeyValueState& ring) const
     {
         const std::int64_t slots = ring.keys.size(2), before = ring.length, length = p.query.size(2);
         const std::int64_t history = std::min(before, slots - 1);

@@ -1,10 +1,32 @@
-// What full and sliding-window attention share: projections, head norms and rotary positions. Internal: torch.
+// What full and sliding-window attention share: the cache, projections, head norms and rotary positions. Internal: torch.
 #pragma once
 
 #include "core/engine/blocks/block.h"
 #include "core/engine/model/functional.h"
 
 namespace postnas::engine {
+
+/// Preallocated keys and values; which slot holds which position is the block's affair.
+class KeyValueState final : public BlockState {
+public:
+    KeyValueState(std::int64_t batch, std::int64_t heads, std::int64_t slots, std::int64_t dim, const torch::TensorOptions& options)
+        : keys(torch::empty({batch, heads, slots, dim}, options))
+        , values(torch::empty({batch, heads, slots, dim}, options))
+    {
+    }
+    void reset() override { length = 0; }
+    void fillRandomly(std::int64_t position) override
+    {
+        keys.normal_();
+        values.normal_();
+        length = position;
+    }
+    std::int64_t bytes() const override { return static_cast<std::int64_t>(keys.nbytes() + values.nbytes()); }
+
+    torch::Tensor keys;   ///< [batch, kvHeads, slots, dim]
+    torch::Tensor values; ///< [batch, kvHeads, slots, dim]
+    std::int64_t length = 0; ///< tokens seen
+};
 
 class SoftmaxBlock : public Block {
 public:

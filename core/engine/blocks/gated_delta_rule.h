@@ -1,0 +1,47 @@
+// What the blocks around the gated delta rule share: its sizes, the rule itself with its gates, and their start. Internal: torch.
+#pragma once
+
+#include <cmath>
+
+#include "core/engine/blocks/recurrent.h"
+#include "kernels/include/operators.h"
+
+namespace postnas::engine {
+
+class GatedDeltaRuleBlock : public RecurrentBlock {
+public:
+    GatedDeltaRuleBlock(const Architecture& architecture, int layer)
+        : RecurrentBlock(architecture, layer)
+        , m_heads(m_spec.integer("num_heads"))
+        , m_keyDim(m_spec.integer("head_dim"))
+        , m_valueDim(m_spec.integer("value_dim"))
+        , m_taps(m_spec.integer("conv_size"))
+    {
+    }
+
+    void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
+    {
+        RecurrentBlock::initialise(generator, options);
+        initialiseDecay(generator);
+    }
+
+protected:
+    /// q, k [batch, length, heads, key], v [batch, length, heads, value] -> [batch, length, heads, value]; decay and beta are
+    /// made from `hidden`, and the state `held`, when there is one, moves on by `length` tokens.
+    torch::Tensor deltaRule(const torch::Tensor& hidden, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                            RecurrentState* held) const
+    {
+        const torch::Tensor b = project(hidden, "b_proj");
+        const torch::Tensor beta = b.to(torch::promoteTypes(b.scalar_type(), torch::kFloat32)).sigmoid();
+        const auto [o, final] = ops::gatedDeltaRule(unitLength(q), unitLength(k), v, logDecay(hidden), beta,
+                                                    held ? std::optional(held->recurrent) : std::nullopt,
+                                                    1.0 / std::sqrt(static_cast<double>(m_keyDim)));
+        if (held)
+            held->recurrent = final.detach();
+        return o;
+    }
+
+    std::int64_t m_heads, m_keyDim, m_valueDim, m_taps;
+};
+
+} // namespace postnas::engine
