@@ -122,6 +122,11 @@ inline unsigned __ballot_sync(unsigned, bool predicate)
 inline bool __any_sync(unsigned mask, bool predicate) { return __ballot_sync(mask, predicate) != 0; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
+{
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<unsigned long long>(static_cast<Wide>(a) * b >> 64);
+}
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }
 inline float __logf(float x) { return std::log(x); }
@@ -156,6 +161,13 @@ T atomicMax(T* to, T value)
 {
     const T old = *to;
     *to = std::max(old, value);
+    return old;
+}
+template <typename T>
+T atomicOr(T* to, T value)
+{
+    const T old = *to;
+    *to = old | value;
     return old;
 }
 template <typename A, typename B>
