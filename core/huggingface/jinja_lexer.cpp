@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "core/huggingface/unicode_classes.h"
+
 namespace postnas {
 namespace {
 
@@ -337,7 +339,7 @@ private:
         if (digits.size() != expected || result.ec != std::errc() || result.ptr != digits.data() + digits.size() || code > 0x10FFFF
             || (code >= 0xD800 && code <= 0xDFFF))
             fail("a string has a broken escape");
-        appendCodePoint(out, code);
+        unicode::appendUtf8(out, code);
     }
 
     std::string m_source;

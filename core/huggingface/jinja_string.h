@@ -71,7 +71,6 @@ inline std::size_t utf8Length(char lead)
 
 /// The code point that starts at `offset` of valid UTF-8.
 char32_t codePointAt(std::string_view text, std::size_t offset);
-void appendCodePoint(std::string& out, char32_t codePoint);
 
 /// What Python's str.isspace and str.strip take for white space.
 bool isPythonSpace(char32_t codePoint);

@@ -5,6 +5,7 @@
 
 #include "core/huggingface/jinja_methods.h"
 #include "core/huggingface/jinja_text.h"
+#include "core/huggingface/unicode_classes.h"
 
 namespace postnas {
 namespace {
@@ -18,7 +19,7 @@ void appendCased(JinjaString& out, const JinjaString& text, std::size_t offset, 
     if (code == 0xDF && wanted != Case::Lower) // the one common letter whose upper case is longer
         mapped.append(wanted == Case::Upper ? "SS" : "Ss");
     else
-        appendCodePoint(mapped, static_cast<char32_t>(wanted == Case::Upper   ? utf8proc_toupper(code)
+        unicode::appendUtf8(mapped, static_cast<char32_t>(wanted == Case::Upper   ? utf8proc_toupper(code)
                                                       : wanted == Case::Lower ? utf8proc_tolower(code)
                                                                               : utf8proc_totitle(code)));
     out.append(mapped, text.trustedAt(offset));

@@ -105,25 +105,29 @@ std::size_t endOfSpaces(std::string_view text, std::size_t begin, std::size_t en
     return last > begin ? last : end;
 }
 
+/// A pattern whose pieces follow one another without a gap; `Scanner` says where the piece that begins at a place ends.
+template <typename Scanner>
+class GaplessScanner : public SplitPattern {
+public:
+    void split(std::string_view view, PieceSink& sink) const final
+    {
+        const Reader text(view);
+        for (std::size_t begin = 0; begin < view.size();) {
+            const std::size_t end = static_cast<const Scanner&>(*this).pieceEnd(view, text, begin);
+            sink.piece(begin, end);
+            begin = end;
+        }
+    }
+};
+
 /// The patterns of cl100k, Llama 3 and Qwen, which differ in how many digits make a piece.
-class Cl100kScanner : public SplitPattern {
+class Cl100kScanner final : public GaplessScanner<Cl100kScanner> {
 public:
     explicit Cl100kScanner(std::size_t digits)
         : m_digits(digits)
     {
     }
 
-    void split(std::string_view view, PieceSink& sink) const override
-    {
-        const Reader text(view);
-        for (std::size_t begin = 0; begin < view.size();) {
-            const std::size_t end = pieceEnd(view, text, begin);
-            sink.piece(begin, end);
-            begin = end;
-        }
-    }
-
-private:
     std::size_t pieceEnd(std::string_view view, const Reader& text, std::size_t begin) const
     {
         const Character first = text.at(begin);
@@ -151,22 +155,12 @@ private:
         return endOfSpaces(view, begin, end);
     }
 
+private:
     std::size_t m_digits;
 };
 
-class Gpt2Scanner : public SplitPattern {
+class Gpt2Scanner final : public GaplessScanner<Gpt2Scanner> {
 public:
-    void split(std::string_view view, PieceSink& sink) const override
-    {
-        const Reader text(view);
-        for (std::size_t begin = 0; begin < view.size();) {
-            const std::size_t end = pieceEnd(view, text, begin);
-            sink.piece(begin, end);
-            begin = end;
-        }
-    }
-
-private:
     static std::size_t pieceEnd(std::string_view view, const Reader& text, std::size_t begin)
     {
         if (text.byte(begin) == '\'')
