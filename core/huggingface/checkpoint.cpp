@@ -57,6 +57,7 @@ Checkpoint Checkpoint::open(const fs::path& folder)
     out.m_architecture = readModelConfig(folder / "config.json");
     out.m_generationConfig = readGenerationConfig(folder, out.m_architecture);
     out.openFiles();
+    out.checkMemory();
     out.checkWeights();
     return out;
 }
@@ -104,6 +105,18 @@ void Checkpoint::openFiles()
         if (m_tensors.count(tensor) == 0)
             throw inputError(indexFile.string() + ": key \"weight_map." + tensor + "\" names \"" + shard + "\", which has no such tensor",
                              "The index belongs to other shards; copy or download all files again.");
+}
+
+/// A config that asks for more than the files hold is wrong in any case; one that asks for more than the machine has is told
+/// so, since the first shape that differs would not say why. Weights that are all there may be mapped, so they pass.
+void Checkpoint::checkMemory() const
+{
+    constexpr std::uint64_t kSmallestElement = 2;
+    std::uint64_t held = 0;
+    for (const auto& [name, view] : m_tensors)
+        held += view->data.size();
+    if (static_cast<std::uint64_t>(parameterCount(m_architecture)) > held / kSmallestElement)
+        requireModelMemory(m_architecture, kSmallestElement, 0, (m_folder / "config.json").string());
 }
 
 void Checkpoint::checkWeights()

@@ -45,6 +45,7 @@ public:
 
 private:
     void openFiles();
+    void checkMemory() const;
     void checkWeights();
 
     std::filesystem::path m_folder;

@@ -85,10 +85,85 @@ TEST_F(BadCheckpoint, WrongShape)
 TEST_F(BadCheckpoint, MoreMemoryThanThereIs)
 {
     const fs::path model = copy("qwen2-tiny");
-    edit(model / "config.json", "\"vocab_size\": 320", "\"vocab_size\": 320000000000");
-    const auto run = runProcess({(test::programFolder() / "postnas").string(), "generate", model.string(), "--prompt-ids", "1"});
+    // Every value is one that some model could have; the embedding alone would be 32 TiB of two-byte numbers.
+    edit(model / "config.json", "\"vocab_size\": 320", "\"vocab_size\": 16777216");
+    edit(model / "config.json", "\"hidden_size\": 64", "\"hidden_size\": 1048576");
+    edit(model / "config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": 4096");
+    edit(model / "config.json", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 2048");
+    const std::vector<std::string> sentence = {"config.json: a model of ", " parameters (hidden_size 1048576, vocab_size 16777216, 3 layers) needs ",
+                                               " of memory, but only ", " are available", "hint: "};
+    expectInputError(generate(model), sentence);
+    // The same sizes in a spec, where there are no weights that could be too small for them.
+    Json spec = {{"stage", "pretrain"}, {"steps", 1}, {"device", "cpu"}};
+    spec["architecture"] = readJsonFile(model / "config.json");
+    spec["tokenizer"] = (test::sourceFolder() / "projects" / "quickstart" / "tokenizer").string();
+    spec["data"] = Json::array({{{"path", "no-such-folder"}}});
+    test::writeFile(m_folder / "spec.json", dumpJson(spec));
+    const auto run = runProcess({(test::programFolder() / "postnas").string(), "run", "pretrain", "--spec", (m_folder / "spec.json").string(),
+                                 "--run-dir", (m_folder / "run").string()});
     EXPECT_EQ(run.exitCode, 3) << run.errors;
-    EXPECT_THAT(run.errors, HasSubstr("error: "));
+    EXPECT_THAT(run.errors, HasSubstr("architecture: a model of "));
+    EXPECT_THAT(run.errors, HasSubstr(" of memory, but only "));
+}
+
+TEST_F(BadCheckpoint, ValuesOutOfRangeAreSaidBeforeTheMemoryTheyWouldNeed)
+{
+    const fs::path model = copy("qwen2-tiny");
+    edit(model / "config.json", "\"vocab_size\": 320", "\"vocab_size\": 320000000000");
+    const auto run = generate(model);
+    expectInputError(run, {"config.json", "vocab_size", "320000000000"});
+    EXPECT_THAT(run.errors, testing::Not(HasSubstr("memory")));
+}
+
+/// Weights that fit the config and are stored in two bytes would take four each on the CPU.
+TEST_F(BadCheckpoint, WholeWeightsThatOnlyTheirConversionMakesTooLarge)
+{
+    const fs::path model = m_folder / "large";
+    fs::create_directories(model);
+    constexpr std::uint64_t kVocabulary = 1u << 24, kHidden = 1u << 16;
+    Json config = readJsonFile(test::testData("qwen2-tiny") / "config.json");
+    config.update(Json {{"vocab_size", kVocabulary},
+                        {"hidden_size", kHidden},
+                        {"num_hidden_layers", 1},
+                        {"num_attention_heads", 64},
+                        {"num_key_value_heads", 1},
+                        {"intermediate_size", 1},
+                        {"dtype", "bfloat16"}});
+    config["layer_types"] = Json::array({"full_attention"});
+    test::writeFile(model / "config.json", dumpJson(config));
+    Json header = Json::object();
+    std::uint64_t end = 0;
+    const auto add = [&](const std::string& name, const std::vector<std::uint64_t>& shape) {
+        std::uint64_t bytes = 2;
+        for (const std::uint64_t size : shape)
+            bytes *= size;
+        header[name] = {{"dtype", "BF16"}, {"shape", shape}, {"data_offsets", {end, end + bytes}}};
+        end += bytes;
+    };
+    const std::uint64_t keyValue = kHidden / 64;
+    add("model.embed_tokens.weight", {kVocabulary, kHidden});
+    add("model.norm.weight", {kHidden});
+    const std::string layer = "model.layers.0.";
+    for (const char* name : {"input_layernorm.weight", "post_attention_layernorm.weight", "self_attn.q_proj.bias"})
+        add(layer + name, {kHidden});
+    for (const char* name : {"self_attn.k_proj.bias", "self_attn.v_proj.bias"})
+        add(layer + name, {keyValue});
+    for (const char* name : {"self_attn.q_proj.weight", "self_attn.o_proj.weight"})
+        add(layer + name, {kHidden, kHidden});
+    for (const char* name : {"self_attn.k_proj.weight", "self_attn.v_proj.weight"})
+        add(layer + name, {keyValue, kHidden});
+    for (const char* name : {"mlp.gate_proj.weight", "mlp.up_proj.weight"})
+        add(layer + name, {1, kHidden});
+    add(layer + "mlp.down_proj.weight", {kHidden, 1});
+    std::string text = dumpJson(header);
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    const std::uint64_t length = text.size();
+    test::writeFile(model / "model.safetensors", std::string(reinterpret_cast<const char*>(&length), sizeof length) + text);
+    std::error_code failed;
+    fs::resize_file(model / "model.safetensors", sizeof length + length + end, failed); // a hole: no disk is used
+    if (failed)
+        GTEST_SKIP() << "this file system holds no file of " << end << " bytes: " << failed.message();
+    expectInputError(generate(model), {"config.json: a model of ", " needs ", " of memory, but only ", " are available"});
 }
 
 TEST_F(BadCheckpoint, TokenizerWithMoreIdsThanTheEmbedding)
