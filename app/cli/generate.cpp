@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "app/cli/commands.h"
+#include "app/cli/generation_json.h"
 #include "app/cli/model_options.h"
 #include "core/base/cancellation.h"
 #include "core/base/error.h"
@@ -62,17 +63,10 @@ void run(const Options& options)
         return true;
     }, processCancellation());
     if (options.json) {
-        Json out = {{"tokens", result.tokens},
-                    {"text", result.text},
-                    {"finish_reason", result.finishReason},
-                    {"prompt_tokens", result.promptTokens},
-                    {"new_tokens", result.tokens.size()},
-                    {"prefill_seconds", result.prefillSeconds},
-                    {"decode_seconds", result.decodeSeconds},
-                    {"tokens_per_second", result.tokensPerSecond},
-                    {"state_bytes", result.stateBytes},
-                    {"device", model->device()},
-                    {"dtype", model->dtype()}};
+        Json out = {{"tokens", result.tokens}};
+        out.update(toJson(result));
+        out["device"] = model->device();
+        out["dtype"] = model->dtype();
         std::cout << dumpJson(out) << "\n";
     } else if (stream) {
         std::cout << "\n";

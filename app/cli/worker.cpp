@@ -10,6 +10,7 @@
 
 #include "app/cli/commands.h"
 #include "app/cli/conversation.h"
+#include "app/cli/generation_json.h"
 #include "app/cli/model_options.h"
 #include "core/architecture/model_summary.h"
 #include "core/huggingface/model_config.h"
@@ -230,14 +231,7 @@ private:
             reply(m_events, "token", request.id, {{"token_id", piece.tokenId}, {"text", piece.text}});
             return true;
         }, m_queue.token());
-        answer(request, {{"text", result.text},
-                {"finish_reason", result.finishReason},
-                {"prompt_tokens", result.promptTokens},
-                {"new_tokens", result.tokens.size()},
-                {"prefill_seconds", result.prefillSeconds},
-                {"decode_seconds", result.decodeSeconds},
-                {"tokens_per_second", result.tokensPerSecond},
-                {"state_bytes", result.stateBytes}});
+        answer(request, toJson(result));
     }
 
     /// Decoding speed after each of the given context lengths.
