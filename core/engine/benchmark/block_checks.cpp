@@ -107,7 +107,7 @@ std::vector<BlockCheck> checkBlockCases(const std::filesystem::path& folder, con
 {
     const std::filesystem::path description = folder / "blocks.json";
     const Json cases = readJsonFile(description);
-    if (!cases.is_object())
+    if (!cases.is_object() || cases.empty())
         throw inputError(description.string() + ": must be an object with one entry a block");
     const SafetensorsFile file = SafetensorsFile::open(folder / "blocks.safetensors");
     const JsonReader reader(cases, description.string());
