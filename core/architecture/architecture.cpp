@@ -114,6 +114,21 @@ double decodeFlops(const Architecture& a, std::int64_t context)
     return sum;
 }
 
+double prefillFlops(const Architecture& a, std::int64_t length)
+{
+    // The operations on the state are linear in the context, or linear up to a window and constant from there, so that the middle of
+    // short pieces stands for the piece.
+    constexpr int kPieces = 256;
+    double perToken = 0;
+    for (int i = 0; i < a.layerCount(); ++i) {
+        const LayerSpec& spec = a.layers[static_cast<std::size_t>(i)];
+        perToken += 2 * layerWeightElements(a, i);
+        for (int piece = 0; piece < kPieces; ++piece)
+            perToken += blockNamed(spec.block).stateFlops(a, spec, length * (2 * piece + 1) / (2 * kPieces) + 1) / kPieces;
+    }
+    return static_cast<double>(length) * perToken + 2 * headElements(a);
+}
+
 double decodeBytes(const Architecture& a, std::int64_t context, std::int64_t batch, int weightElementBytes, const StateTypes& types)
 {
     double weights = headElements(a);

@@ -102,6 +102,9 @@ double decodeFlops(const Architecture& architecture, std::int64_t context);
 double decodeBytes(const Architecture& architecture, std::int64_t context, std::int64_t batch, int weightElementBytes = 2,
                    const StateTypes& types = {});
 
+/// Floating-point operations of a prompt of `length` tokens from an empty state, with logits of the last token alone.
+double prefillFlops(const Architecture& architecture, std::int64_t length);
+
 /// Throws Error(Usage) naming the layer and the value when sizes do not fit together (heads that do not divide, a
 /// hyperparameter outside its block's range, an unknown block).
 void validate(const Architecture& architecture, const std::string& source);

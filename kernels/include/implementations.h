@@ -18,6 +18,14 @@ struct RecurrenceSizes {
 RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
                                 const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState);
 
+/// How CUDA computes a recurrence.
+enum class RecurrencePath {
+    Chunks, ///< on the tensor cores, 64 tokens at a time: bfloat16, 8 tokens or more, widths that are multiples of 8
+    Tokens, ///< token by token in float32
+    Cpu     ///< on the CPU, with copies: float64, and keys wider than 256
+};
+RecurrencePath cudaRecurrencePath(const RecurrenceSizes& sizes, at::ScalarType type);
+
 /// (o, final state)
 using RecurrenceResult = std::tuple<at::Tensor, at::Tensor>;
 /// Gradients of q, k, v, g, beta and the initial state; undefined where there was no input.

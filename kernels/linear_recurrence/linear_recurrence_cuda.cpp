@@ -17,14 +17,6 @@ namespace {
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-/// The kernels compute in float32 and hold key widths up to a limit.
-bool supported(const RecurrenceSizes& s, const Tensor& v) { return v.scalar_type() != at::kDouble && s.keyDim <= cuda::kMaxKeyDim; }
-
-/// From this length on a whole chunk's work costs less than going token by token.
-constexpr std::int64_t kShortestChunked = 8;
-
-bool chunked(const cuda::RecurrenceProblem& problem) { return problem.length >= kShortestChunked && cuda::chunkedCanTake(problem); }
-
 /// Contiguous, and where the chunked kernels' 16-byte loads can start: a view into a larger tensor may begin anywhere.
 Tensor packed(const Tensor& tensor)
 {
@@ -69,7 +61,8 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
 {
     const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState);
     const c10::cuda::CUDAGuard guard(v.device());
-    if (!supported(s, v)) {
+    const RecurrencePath path = cudaRecurrencePath(s, v.scalar_type());
+    if (path == RecurrencePath::Cpu) {
         static const auto op = c10::Dispatcher::singleton()
                                    .findSchemaOrThrow("postnas::linear_recurrence", "")
                                    .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
@@ -82,7 +75,7 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
     const Tensor o = at::empty({s.batch, s.length, s.heads, s.valueDim}, p.v.options());
     const Tensor state = at::empty({s.batch, s.heads, s.keyDim, s.valueDim}, p.v.options().dtype(at::kFloat));
     const auto stream = c10::cuda::getCurrentCUDAStream();
-    if (chunked(p.problem)) {
+    if (path == RecurrencePath::Chunks) {
         const Tensor workspace = workspaceOf(cuda::chunkedForwardWorkspace(p.problem), p.v);
         cuda::check(cuda::launchChunkedForward(p.problem, o.mutable_data_ptr(), state.mutable_data_ptr<float>(), workspace.mutable_data_ptr(), stream),
                     "linear recurrence in chunks");
@@ -115,7 +108,8 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
 {
     const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState);
     const c10::cuda::CUDAGuard guard(v.device());
-    if (!supported(s, v)) {
+    const RecurrencePath path = cudaRecurrencePath(s, v.scalar_type());
+    if (path == RecurrencePath::Cpu) {
         static const auto op =
             c10::Dispatcher::singleton()
                 .findSchemaOrThrow("postnas::linear_recurrence_backward", "")
@@ -126,13 +120,11 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
         return std::apply(
             [&](const auto&... t) { return RecurrenceBackwardResult((t.defined() ? t.to(v.device()) : t)...); }, out);
     }
-    if (v.scalar_type() == at::kBFloat16) {
+    if (path == RecurrencePath::Chunks) {
         const Prepared p(s, q, k, v, g, beta, initialState, scale, at::kBFloat16);
-        if (chunked(p.problem)) {
-            const Tensor upstream = gradO ? packed(gradO->to(at::kBFloat16)) : at::zeros_like(p.v);
-            const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
-            return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
-        }
+        const Tensor upstream = gradO ? packed(gradO->to(at::kBFloat16)) : at::zeros_like(p.v);
+        const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
+        return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
     }
     const Prepared p(s, q, k, v, g, beta, initialState, scale, at::kFloat);
     const Tensor upstream = cuda::float32(gradO), upstreamState = cuda::float32(gradFinalState);

@@ -65,4 +65,14 @@ ConvolutionSizes checkConvolution(const at::Tensor& x, const at::Tensor& kernels
     return s;
 }
 
+RecurrencePath cudaRecurrencePath(const RecurrenceSizes& s, at::ScalarType type)
+{
+    constexpr std::int64_t kWidestKey = 256, kShortestChunked = 8;
+    if (type == at::kDouble || s.keyDim > kWidestKey)
+        return RecurrencePath::Cpu;
+    // Below that length a whole chunk's work costs more than going token by token.
+    const bool fits = s.length >= kShortestChunked && s.keyDim > 0 && s.keyDim % 8 == 0 && s.valueDim > 0 && s.valueDim % 8 == 0;
+    return type == at::kBFloat16 && fits ? RecurrencePath::Chunks : RecurrencePath::Tokens;
+}
+
 } // namespace postnas::ops

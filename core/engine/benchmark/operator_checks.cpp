@@ -12,6 +12,7 @@
 #include "core/base/memory.h"
 #include "kernels/include/cpu_vector.h"
 #include "kernels/include/cuda_library.h"
+#include "kernels/include/implementations.h"
 #include "kernels/include/operators.h"
 
 namespace postnas::engine {
@@ -112,6 +113,8 @@ std::vector<Subject> subjects()
         out.push_back(recurrenceSubject(1, 40, 2, 96, 256, false, delta));
         out.push_back(recurrenceSubject(1, 70, 1, 128, 40, false, delta));
         out.push_back(recurrenceSubject(3, 1, 2, 64, 64, true, delta));
+        out.push_back(recurrenceSubject(1, 150, 2, 96, 80, true, delta));
+        out.push_back(recurrenceSubject(1, 129, 1, 256, 64, false, delta));
     }
     for (const bool dynamic : {true, false}) {
         out.push_back(convolutionSubject(2, 37, 96, 4, dynamic));
@@ -151,6 +154,23 @@ double difference(const Tensors& actual, const Tensors& expected)
     return worst;
 }
 
+/// Which code runs it, and why where it is the slow one.
+std::string pathOf(const Subject& s, const std::string& device, torch::ScalarType type, bool native)
+{
+    if (!native)
+        return "through the CPU (slow): no operators for this device are loaded";
+    if (device != "cuda" || s.primitive != "linear_recurrence")
+        return "native";
+    const ops::RecurrenceSizes sizes{s.inputs[0].size(0), s.inputs[0].size(1), s.inputs[0].size(2), s.inputs[0].size(3), s.inputs[2].size(3),
+                                     s.inputs[3].dim() == 4};
+    switch (ops::cudaRecurrencePath(sizes, type)) {
+    case ops::RecurrencePath::Chunks: return "native, in chunks on the tensor cores";
+    case ops::RecurrencePath::Tokens: return "native, token by token" + std::string(type == torch::kBFloat16 ? "" : " (chunks are for bfloat16)");
+    case ops::RecurrencePath::Cpu: return "through the CPU (slow): keys wider than 256";
+    }
+    return "native";
+}
+
 OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarType type, double tolerance)
 {
     OperatorCheck out;
@@ -161,7 +181,7 @@ OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarTy
     out.tolerance = tolerance;
     const auto key = device == "cuda" ? c10::DispatchKey::CUDA : c10::DispatchKey::CPU;
     const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("postnas::" + s.primitive).c_str(), "");
-    out.path = op.hasKernelForDispatchKey(key) ? "native" : "through the CPU (slow)";
+    out.path = pathOf(s, device, type, op.hasKernelForDispatchKey(key));
 
     // The formula sees what the operator sees: inputs already rounded to its type.
     Tensors rounded, inputs;

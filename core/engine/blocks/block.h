@@ -18,6 +18,8 @@ public:
     virtual ~BlockState() = default;
     /// Back to an empty sequence.
     virtual void reset() = 0;
+    /// As if `position` random tokens had been seen, for measurements that need a full state and not its meaning.
+    virtual void fillRandomly(std::int64_t position) = 0;
     /// Bytes that are really held for the whole batch.
     virtual std::int64_t bytes() const = 0;
 };

@@ -16,6 +16,7 @@ public:
                    const std::vector<std::pair<std::int64_t, std::int64_t>>& histories, const torch::TensorOptions& options);
 
     void reset() override;
+    void fillRandomly(std::int64_t position) override;
     std::int64_t bytes() const override;
 
     torch::Tensor recurrent;               ///< [batch, heads, key, value]

@@ -15,6 +15,12 @@ public:
     {
     }
     void reset() override { length = 0; }
+    void fillRandomly(std::int64_t position) override
+    {
+        keys.normal_();
+        values.normal_();
+        length = position;
+    }
     std::int64_t bytes() const override { return static_cast<std::int64_t>(keys.nbytes() + values.nbytes()); }
 
     torch::Tensor keys;   ///< [batch, kvHeads, slots, dim]

@@ -31,6 +31,15 @@ void ModelState::reset()
     m_position = 0;
 }
 
+void ModelState::fillRandomly(std::int64_t position)
+{
+    if (position > m_capacity)
+        throw internalError("a state for " + std::to_string(m_capacity) + " tokens cannot hold " + std::to_string(position));
+    for (const auto& layer : m_layers)
+        layer->fillRandomly(position);
+    m_position = position;
+}
+
 std::int64_t ModelState::bytes() const
 {
     std::int64_t sum = 0;
@@ -64,6 +73,18 @@ std::unique_ptr<HybridModel> HybridModel::random(const Architecture& architectur
     }
     for (auto& block : model->m_blocks)
         block->initialise(generator, options);
+    return model;
+}
+
+std::unique_ptr<HybridModel> HybridModel::drawnOnDevice(const Architecture& architecture, torch::Device device, torch::ScalarType dtype)
+{
+    std::unique_ptr<HybridModel> model(new HybridModel(architecture));
+    const torch::TensorOptions options = torch::TensorOptions().device(device).dtype(dtype);
+    for (const WeightSpec& spec : modelWeights(architecture)) {
+        torch::Tensor value = torch::empty(spec.shape, options);
+        const bool bias = spec.name.ends_with("bias");
+        model->setWeight(spec.name, spec.shape.size() > 1 ? value.normal_(0.0, architecture.initializerRange) : value.fill_(bias ? 0.0 : 1.0));
+    }
     return model;
 }
 

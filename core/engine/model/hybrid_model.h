@@ -22,6 +22,8 @@ namespace postnas::engine {
 class ModelState {
 public:
     void reset();
+    /// As if `position` random tokens had been seen; for measurements. At most the capacity.
+    void fillRandomly(std::int64_t position);
     std::int64_t position() const { return m_position; } ///< tokens seen so far
     std::int64_t capacity() const { return m_capacity; }
     std::int64_t bytes() const;
@@ -49,6 +51,9 @@ public:
     static std::unique_ptr<HybridModel> load(const Checkpoint& checkpoint, torch::Device device, torch::ScalarType dtype);
     /// Random weights from a seed, the same on every device.
     static std::unique_ptr<HybridModel> random(const Architecture& architecture, std::uint64_t seed, torch::Device device, torch::ScalarType dtype);
+
+    /// Random weights drawn where they are used: quick for large models, and different on each device. For measurements.
+    static std::unique_ptr<HybridModel> drawnOnDevice(const Architecture& architecture, torch::Device device, torch::ScalarType dtype);
 
     const Architecture& architecture() const { return m_architecture; }
     torch::Device device() const { return m_embedding.device(); }

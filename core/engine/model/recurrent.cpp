@@ -24,6 +24,13 @@ void RecurrentState::reset()
         history.zero_();
 }
 
+void RecurrentState::fillRandomly(std::int64_t)
+{
+    recurrent = torch::randn_like(recurrent);
+    for (torch::Tensor& history : histories)
+        history.normal_();
+}
+
 std::int64_t RecurrentState::bytes() const
 {
     std::size_t sum = recurrent.nbytes();

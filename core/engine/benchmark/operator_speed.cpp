@@ -1,0 +1,194 @@
+// Times the operators on the shapes of the published comparisons, or on small ones.
+#include "core/engine/benchmark/operator_speed.h"
+
+#include <cmath>
+
+#include "core/engine/benchmark/timing.h"
+#include "core/engine/model/functional.h"
+#include "core/engine/model/tensor_io.h"
+#include "kernels/include/operators.h"
+
+namespace postnas::engine {
+namespace {
+
+using torch::Tensor;
+
+struct Subject {
+    OperatorTiming timing;
+    std::vector<Tensor> inputs;
+    std::function<Tensor(const std::vector<Tensor>&)> forward;
+    bool backward = false;
+};
+
+/// Makes the inputs only when the subject's turn comes.
+using Maker = std::function<Subject()>;
+
+struct Dimensions {
+    std::int64_t batch, length, heads, key, value;
+};
+
+std::string textOf(const Dimensions& d)
+{
+    return "batch " + std::to_string(d.batch) + ", length " + std::to_string(d.length) + ", heads " + std::to_string(d.heads) + ", key "
+        + std::to_string(d.key) + ", value " + std::to_string(d.value);
+}
+
+class Catalogue {
+public:
+    explicit Catalogue(const OperatorSpeedRequest& request)
+        : m_options(torch::TensorOptions().device(torch::Device(request.device)).dtype(scalarTypeNamed(request.dtype)))
+    {
+        const std::int64_t part = request.small ? 64 : 1;
+        for (const auto& [batch, length, backward] : {std::tuple(1, 65536, false), std::tuple(8, 4096, true), std::tuple(128, 2048, false)})
+            recurrence("gated_delta_rule", {request.small ? std::min(batch, 2) : batch, length / part, 12, 96, 256}, false, true, backward);
+        recurrence("gated_linear_attention", {request.small ? 1 : 8, 4096 / part, 12, 128, 128}, true, false, true);
+        for (const std::int64_t batch : {128, 256})
+            recurrence("gated_delta_rule_step", {request.small ? batch / 64 : batch, 1, 12, 96, 256}, false, true, false);
+        convolution(request.small ? 1 : 8, 4096 / part, 3072, 4);
+        decodeAttention(request.small ? 2 : 128, 65536 / part, 12, 2, 128);
+        causalAttention(1, 32768 / (request.small ? 128 : 1), 12, 2, 128);
+    }
+
+    const std::vector<std::pair<std::string, Maker>>& makers() const { return m_makers; }
+
+private:
+    Tensor normal(at::IntArrayRef shape) const { return torch::randn(shape, m_options); }
+    Tensor uniform(at::IntArrayRef shape) const { return torch::rand(shape, m_options.dtype(torch::kFloat32)); }
+    double elementBytes() const { return static_cast<double>(m_options.dtype().itemsize()); }
+
+    void recurrence(const std::string& name, const Dimensions& d, bool perChannel, bool delta, bool backward)
+    {
+        m_makers.emplace_back(name, [this, name, d, perChannel, delta, backward] {
+            Subject s;
+            const Tensor k = normal({d.batch, d.length, d.heads, d.key});
+            const Tensor g = -uniform(perChannel ? std::vector<std::int64_t>{d.batch, d.length, d.heads, d.key}
+                                                 : std::vector<std::int64_t>{d.batch, d.length, d.heads});
+            s.inputs = {normal({d.batch, d.length, d.heads, d.key}), k / k.norm(2, {-1}, true), normal({d.batch, d.length, d.heads, d.value}), g * 0.1,
+                        torch::zeros({d.batch, d.heads, d.key, d.value}, m_options.dtype(torch::kFloat32))};
+            if (delta)
+                s.inputs.push_back(uniform({d.batch, d.length, d.heads}));
+            const double scale = 1.0 / std::sqrt(static_cast<double>(d.key));
+            s.forward = [scale, delta](const std::vector<Tensor>& in) {
+                return std::get<0>(delta ? ops::gatedDeltaRule(in[0], in[1], in[2], in[3], in[5], in[4], scale)
+                                         : ops::gatedLinearAttention(in[0], in[1], in[2], in[3], in[4], scale));
+            };
+            const double tokens = static_cast<double>(d.batch * d.length * d.heads), state = static_cast<double>(d.key * d.value);
+            // Decay, the prediction (delta), the written outer product and the output: one or two operations an element of the state each.
+            s.timing = {name, textOf(d), 0, 0,
+                        tokens * elementBytes() * static_cast<double>(2 * d.key + 2 * d.value) + 4 * tokens * ((perChannel ? static_cast<double>(d.key) : 1) + 1)
+                            + 8 * static_cast<double>(d.batch * d.heads) * state,
+                        tokens * state * (delta ? 7 : 5)};
+            s.backward = backward;
+            return s;
+        });
+    }
+
+    void convolution(std::int64_t batch, std::int64_t length, std::int64_t channels, std::int64_t taps)
+    {
+        m_makers.emplace_back("dynamic_convolution", [=, this] {
+            Subject s;
+            s.inputs = {normal({batch, length, channels}), normal({batch, length, channels, taps})};
+            s.forward = [](const std::vector<Tensor>& in) { return ops::dynamicConvolution(in[0], in[1], std::nullopt); };
+            const double elements = static_cast<double>(batch * length * channels);
+            s.timing = {"dynamic_convolution",
+                        "batch " + std::to_string(batch) + ", length " + std::to_string(length) + ", channels " + std::to_string(channels) + ", taps "
+                            + std::to_string(taps),
+                        0, 0, elements * elementBytes() * static_cast<double>(2 + taps), elements * static_cast<double>(2 * taps)};
+            s.backward = true;
+            return s;
+        });
+    }
+
+    void decodeAttention(std::int64_t batch, std::int64_t context, std::int64_t heads, std::int64_t groups, std::int64_t dim)
+    {
+        m_makers.emplace_back("decode_attention", [=, this] {
+            Subject s;
+            s.inputs = {normal({batch, heads, 1, dim}), normal({batch, groups, context, dim}), normal({batch, groups, context, dim})};
+            s.forward = [](const std::vector<Tensor>& in) { return groupedAttention(in[0], in[1], in[2], {}); };
+            s.timing = {"decode_attention",
+                        "batch " + std::to_string(batch) + ", context " + std::to_string(context) + ", heads " + std::to_string(heads) + " in "
+                            + std::to_string(groups) + " groups, dim " + std::to_string(dim),
+                        0, 0, 2 * static_cast<double>(batch * groups * context * dim) * elementBytes(),
+                        4 * static_cast<double>(batch * heads * context * dim)};
+            return s;
+        });
+    }
+
+    void causalAttention(std::int64_t batch, std::int64_t length, std::int64_t heads, std::int64_t groups, std::int64_t dim)
+    {
+        m_makers.emplace_back("causal_attention", [=, this] {
+            Subject s;
+            s.inputs = {normal({batch, heads, length, dim}), normal({batch, groups, length, dim}), normal({batch, groups, length, dim})};
+            s.forward = [](const std::vector<Tensor>& in) { return engine::causalAttention(in[0], in[1], in[2]); };
+            s.timing = {"causal_attention",
+                        "batch " + std::to_string(batch) + ", length " + std::to_string(length) + ", heads " + std::to_string(heads) + " in "
+                            + std::to_string(groups) + " groups, dim " + std::to_string(dim),
+                        0, 0, static_cast<double>(batch * length * dim * (2 * heads + 2 * groups)) * elementBytes(),
+                        // Half of the square is masked.
+                        2 * static_cast<double>(batch * heads) * static_cast<double>(length) * static_cast<double>(length) * static_cast<double>(dim)};
+            return s;
+        });
+    }
+
+    torch::TensorOptions m_options;
+    std::vector<std::pair<std::string, Maker>> m_makers;
+};
+
+/// Calls that take less than a millisecond are timed several at a time, or the clock's and the launches' own time would count.
+int callsAtATime(double seconds) { return seconds < 1e-3 ? static_cast<int>(std::min(50.0, std::ceil(1e-3 / std::max(seconds, 1e-6)))) : 1; }
+
+double secondsOfForward(const Subject& s, const torch::Device& device, int repeats)
+{
+    const torch::InferenceMode guard;
+    const auto once = [&] { s.forward(s.inputs); };
+    once();
+    const int calls = callsAtATime(secondsOf(device, once));
+    std::vector<double> seconds;
+    for (int i = 0; i < repeats; ++i)
+        seconds.push_back(secondsOf(device, [&] {
+                              for (int call = 0; call < calls; ++call)
+                                  once();
+                          })
+                          / calls);
+    return median(seconds);
+}
+
+double secondsOfBackward(const Subject& s, const torch::Device& device, int repeats)
+{
+    std::vector<Tensor> leaves;
+    for (const Tensor& t : s.inputs)
+        leaves.push_back(t.detach().clone().requires_grad_());
+    std::vector<double> seconds;
+    for (int i = 0; i <= repeats; ++i) {
+        const Tensor out = s.forward(leaves);
+        const Tensor upstream = torch::ones_like(out);
+        const double one = secondsOf(device, [&] { torch::autograd::grad({out}, leaves, {upstream}, false, false, true); });
+        if (i > 0) // the first call also loads code
+            seconds.push_back(one);
+    }
+    return median(seconds);
+}
+
+} // namespace
+
+std::vector<OperatorTiming> measureOperatorSpeed(const OperatorSpeedRequest& request, const std::function<void(const OperatorTiming&)>& onTiming,
+                                                 const CancellationToken& cancellation)
+{
+    const torch::Device device(request.device);
+    std::vector<OperatorTiming> out;
+    const Catalogue catalogue(request);
+    for (const auto& [name, make] : catalogue.makers()) {
+        cancellation.throwIfCancelled();
+        if (name.find(request.only) == std::string::npos)
+            continue;
+        Subject s = make();
+        s.timing.forwardSeconds = secondsOfForward(s, device, request.repeats);
+        if (s.backward)
+            s.timing.backwardSeconds = secondsOfBackward(s, device, request.repeats);
+        onTiming(s.timing);
+        out.push_back(s.timing);
+    }
+    return out;
+}
+
+} // namespace postnas::engine

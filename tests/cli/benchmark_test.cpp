@@ -1,0 +1,85 @@
+// `postnas benchmark` through the program: what it writes adds up.
+#include <gmock/gmock.h>
+
+#include "core/base/files.h"
+#include "core/base/json.h"
+#include "tests/support/support.h"
+
+namespace postnas {
+namespace {
+
+using test::runProcess;
+using testing::HasSubstr;
+
+std::string program() { return (test::programFolder() / "postnas").string(); }
+
+/// A config of a few layers with every kind of state.
+std::filesystem::path tinyConfig(const test::TemporaryFolder& folder)
+{
+    const std::filesystem::path file = folder / "config.json";
+    test::writeFile(file, R"({"model_type": "jet_nemotron", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 512, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0, "tie_word_embeddings": true, "layer_types": ["jet", "attn", "swa"],
+        "efficient_attention_config": {"jet": {"head_dim": 8, "expand_v": 2.0, "num_heads": 2, "conv_size": 4, "dconv_generator_reduction": 8,
+        "norm_eps": 1e-5, "mode": "chunk"}, "swa": {"window_size": 16}}})");
+    return file;
+}
+
+TEST(Benchmark, ThroughputOfAConfigAloneAddsUp)
+{
+    const test::TemporaryFolder folder;
+    const std::filesystem::path report = folder / "report.json";
+    const auto run = runProcess({program(), "benchmark", "throughput", "--config", tinyConfig(folder).string(), "--contexts", "24,40", "--batch", "3",
+                                 "--chunk", "10", "--steps", "3", "--device", "cpu", "--output", report.string()});
+    ASSERT_EQ(run.exitCode, 0) << run.errors;
+    const Json json = readJsonFile(report);
+    EXPECT_EQ(json["weights"], "random");
+    EXPECT_GT(json["copy_bytes_per_second"].get<double>(), 0);
+    EXPECT_GT(json["matrix_flops_per_second"].get<double>(), 0);
+    ASSERT_EQ(json["rows"].size(), 2u);
+    for (const Json& row : json["rows"]) {
+        EXPECT_EQ(row["batch"], 3);
+        const Json &prefill = row["prefill"], &decode = row["decode"];
+        EXPECT_NEAR(prefill["tokens_per_second"].get<double>() * prefill["seconds"].get<double>(), 3.0 * row["context"].get<double>(), 1e-6);
+        EXPECT_NEAR(decode["tokens_per_second"].get<double>() * decode["seconds_per_step"].get<double>(), 3.0, 1e-9);
+        EXPECT_GT(row["state_bytes"].get<double>(), 0);
+    }
+    // Reading more tokens takes more operations; a longer state more bytes a step.
+    EXPECT_GT(json["rows"][1]["prefill"]["flops"], json["rows"][0]["prefill"]["flops"]);
+    EXPECT_GT(json["rows"][1]["decode"]["bytes_per_step"], json["rows"][0]["decode"]["bytes_per_step"]);
+}
+
+TEST(Benchmark, DecodingAloneAndTheLargestBatch)
+{
+    const test::TemporaryFolder folder;
+    const auto run = runProcess({program(), "benchmark", "throughput", (test::sourceFolder() / "projects" / "quickstart" / "model").string(), "--contexts",
+                                 "64", "--steps", "2", "--no-prefill", "--device", "cpu"});
+    ASSERT_EQ(run.exitCode, 0) << run.errors;
+    EXPECT_THAT(run.output, HasSubstr("decode tokens/s"));
+    const auto bad = runProcess({program(), "benchmark", "throughput", "--config", "qwen2.5-1.5b", "--batch", "many"});
+    EXPECT_EQ(bad.exitCode, 2);
+    EXPECT_THAT(bad.errors, HasSubstr("--batch"));
+    const auto both = runProcess({program(), "benchmark", "throughput"});
+    EXPECT_EQ(both.exitCode, 2);
+    EXPECT_THAT(both.errors, HasSubstr("--config"));
+}
+
+TEST(Benchmark, KernelsAreTimedAndCounted)
+{
+    const test::TemporaryFolder folder;
+    const std::filesystem::path report = folder / "kernels.json";
+    const auto run = runProcess({program(), "benchmark", "kernels", "--device", "cpu", "--only", "convolution", "--repeats", "1", "--output", report.string()});
+    ASSERT_EQ(run.exitCode, 0) << run.errors;
+    const Json json = readJsonFile(report);
+    ASSERT_EQ(json["operators"].size(), 1u);
+    const Json& row = json["operators"][0];
+    EXPECT_EQ(row["operator"], "dynamic_convolution");
+    EXPECT_GT(row["forward_seconds"].get<double>(), 0);
+    EXPECT_GT(row["backward_seconds"].get<double>(), 0);
+    // 64 tokens of 3072 channels: x, y and four taps each, in float32; a multiply-add a tap.
+    EXPECT_EQ(row["bytes"], 64.0 * 3072 * 6 * 4);
+    EXPECT_EQ(row["flops"], 64.0 * 3072 * 8);
+}
+
+} // namespace
+} // namespace postnas
