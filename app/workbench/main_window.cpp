@@ -29,6 +29,7 @@
 #include "widgets/services/icons.h"
 #include "widgets/services/problem_box.h"
 #include "widgets/services/sample_projects.h"
+#include "widgets/theme/labels.h"
 
 namespace postnas {
 namespace {
@@ -110,6 +111,7 @@ void MainWindow::makeDocks()
     m_treeModel = new ProjectModel(this);
     m_tree = new QTreeView(this);
     m_tree->setModel(m_treeModel);
+    m_tree->setObjectName(QStringLiteral("projectTree"));
     m_tree->setHeaderHidden(true);
     m_tree->setEditTriggers(QAbstractItemView::NoEditTriggers);
     m_tree->setIconSize({20, 20});
@@ -122,15 +124,14 @@ void MainWindow::makeDocks()
     m_projectDock->setWidget(m_tree);
     addDockWidget(Qt::LeftDockWidgetArea, m_projectDock);
     m_log = new LogView(this);
+    m_log->setMinimumHeight(m_log->fontMetrics().lineSpacing() * 3); // on a small screen the pages need the room
     m_logDock = new QDockWidget(tr("Log"), this);
     m_logDock->setObjectName(QStringLiteral("logDock"));
     m_logDock->setWidget(m_log);
     addDockWidget(Qt::BottomDockWidgetArea, m_logDock);
-    m_statusProject = new QLabel(this);
-    m_statusRun = new QLabel(this);
-    for (QLabel* label : {m_statusProject, m_statusRun})
-        label->setTextFormat(Qt::PlainText);
-    statusBar()->addWidget(m_statusProject);
+    m_statusProject = new ElidedLabel(this);
+    m_statusRun = plainLabel(this);
+    statusBar()->addWidget(m_statusProject, 1);
     statusBar()->addPermanentWidget(m_statusRun);
 }
 
@@ -177,6 +178,7 @@ void MainWindow::connectViews()
     connect(m_document.undoStack(), &QUndoStack::cleanChanged, this, &MainWindow::refreshTitle);
     connect(m_chat, &ChatView::conversationChanged, &m_saveTimer, qOverload<>(&QTimer::start));
     connect(m_pages, &QTabWidget::currentChanged, &m_saveTimer, qOverload<>(&QTimer::start));
+    connect(m_pages, &QTabWidget::currentChanged, this, &MainWindow::markInTree);
     const auto openItem = [this](const QModelIndex& index) {
         const QString key = index.data(ProjectModel::KeyRole).toString();
         const auto kind = static_cast<ProjectModel::Kind>(index.data(ProjectModel::KindRole).toInt());
@@ -210,6 +212,18 @@ void MainWindow::resetLayout()
     QMainWindow::restoreState(m_defaultLayout, Settings::kLayoutVersion);
     resizeDocks({m_projectDock}, {270}, Qt::Horizontal);
     resizeDocks({m_logDock}, {150}, Qt::Vertical);
+}
+
+void MainWindow::markInTree()
+{
+    switch (currentPage()) {
+    case Page::Checkpoint: m_tree->setCurrentIndex(m_treeModel->indexOf(ProjectModel::Kind::Checkpoint, m_checkpointPath)); break;
+    case Page::Run:
+    case Page::Heatmap:
+    case Page::Search: m_tree->setCurrentIndex(m_treeModel->indexOf(ProjectModel::Kind::Run, m_runId)); break;
+    case Page::Placement:
+    case Page::Chat: break; // about more than one of them
+    }
 }
 
 void MainWindow::showPage(Page page)

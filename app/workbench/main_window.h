@@ -30,6 +30,7 @@ namespace postnas {
 
 class ChatView;
 class CheckpointPage;
+class ElidedLabel;
 class HeatmapView;
 class LogView;
 class PlacementEditor;
@@ -103,6 +104,8 @@ private:
     void refreshTitle();
     void refreshActions();
     void refreshRecent();
+    /// Selects in the project's tree what the page in front is about.
+    void markInTree();
     void checkpointArrived(const CheckpointSummary& summary);
     void editCheckpoint();
     bool mayReplacePlacement();
@@ -159,7 +162,7 @@ private:
     QToolBar* m_toolBar = nullptr;
     QTreeView* m_tree = nullptr;
     ProjectModel* m_treeModel = nullptr;
-    QLabel* m_statusProject = nullptr;
+    ElidedLabel* m_statusProject = nullptr;
     QLabel* m_statusRun = nullptr;
     QMenu* m_recentMenu = nullptr;
     QActionGroup* m_themeActions = nullptr;

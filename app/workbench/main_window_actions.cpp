@@ -184,11 +184,14 @@ void MainWindow::refreshRecent()
 
 void MainWindow::askNewProject()
 {
-    const QString folder = QFileDialog::getSaveFileName(this, tr("New project: choose a name for its folder"),
-                                                        QDir::home().filePath(tr("postnas-project")), {}, nullptr,
-                                                        QFileDialog::ShowDirsOnly);
-    if (!folder.isEmpty())
-        createProject(folder, m_session == nullptr ? m_checkpointPath : QString());
+    QFileDialog dialog(this, tr("New project: a name for its folder"), QDir::homePath());
+    dialog.setAcceptMode(QFileDialog::AcceptSave);
+    dialog.setOption(QFileDialog::ShowDirsOnly);
+    dialog.setLabelText(QFileDialog::FileName, tr("&Folder name:"));
+    dialog.setLabelText(QFileDialog::Accept, tr("&Create"));
+    dialog.selectFile(tr("postnas-project"));
+    if (dialog.exec() == QDialog::Accepted && !dialog.selectedFiles().isEmpty())
+        createProject(dialog.selectedFiles().constFirst(), m_session == nullptr ? m_checkpointPath : QString());
 }
 
 void MainWindow::askOpenProject()
@@ -238,16 +241,18 @@ void MainWindow::askOpenPlacement()
 void MainWindow::askExport()
 {
     const Page page = currentPage();
-    const bool numbers = !isWelcome() && (page == Page::Heatmap || page == Page::Search);
+    PlotTableView* numbers = nullptr;
+    if (!isWelcome() && page == Page::Heatmap)
+        numbers = m_heatmap;
+    else if (!isWelcome() && page == Page::Search)
+        numbers = m_search;
     const QString file = QFileDialog::getSaveFileName(this, tr("Export this page"), QStringLiteral("postnas.png"),
-                                                      numbers ? tr("Pictures and tables (*.png *.svg *.csv)") : tr("Pictures (*.png)"));
+                                                      numbers != nullptr ? tr("Pictures and tables (*.png *.svg *.csv)") : tr("Pictures (*.png)"));
     if (file.isEmpty())
         return;
     try {
-        if (numbers && page == Page::Heatmap)
-            m_heatmap->exportTo(file);
-        else if (numbers)
-            m_search->exportTo(file);
+        if (numbers != nullptr)
+            numbers->exportTo(file);
         else if (!centralWidget()->grab().save(file))
             throw resourceError(toStd(file) + ": " + toStd(tr("the picture could not be written")),
                                 toStd(tr("Choose a writable folder and a name that ends in .png.")));

@@ -1,4 +1,4 @@
-// Opening, restoring and saving what the window shows: projects, checkpoints, runs.
+// Opening, restoring and saving projects.
 #include <algorithm>
 
 #include <QDir>
@@ -22,6 +22,7 @@
 #include "widgets/plots/search_plot_view.h"
 #include "widgets/services/convert.h"
 #include "widgets/services/sample_projects.h"
+#include "widgets/theme/labels.h"
 
 namespace postnas {
 namespace {
@@ -161,11 +162,6 @@ void MainWindow::forgetProject()
     m_treeModel->setCheckpoints({});
 }
 
-QString MainWindow::teacherPath() const
-{
-    return m_session ? toQString(m_session->project().teacher()) : m_checkpointPath;
-}
-
 bool MainWindow::mayReplacePlacement()
 {
     // In a project the board is kept in the database; only a placement without one can be lost.
@@ -260,133 +256,17 @@ void MainWindow::restoreSession(const Json& state)
     m_pages->currentWidget()->setFocus();
 }
 
-void MainWindow::openCheckpoint(const QString& path)
-{
-    const QString real = canonicalPath(path);
-    m_checkpointPath = real;
-    m_checkpointPage->showLoading(displayText(real));
-    if (!m_restoring)
-        showPage(Page::Checkpoint);
-    ++m_pendingReads;
-    readCheckpointAsync(
-        real, this,
-        [this](const CheckpointSummary& summary) {
-            m_pendingReads = std::max(0, m_pendingReads - 1);
-            checkpointArrived(summary);
-        },
-        [this, real](const Problem& problem) {
-            m_pendingReads = std::max(0, m_pendingReads - 1);
-            if (real != m_checkpointPath)
-                return; // another one was opened meanwhile
-            m_checkpointPage->showProblem(real, problem);
-            logMessage(problem.text());
-        });
-}
-
-void MainWindow::checkpointArrived(const CheckpointSummary& summary)
-{
-    if (summary.path != m_checkpointPath)
-        return;
-    m_checkpointPage->showCheckpoint(summary);
-    if (m_session) {
-        try {
-            if (m_session->project().info().teacher.empty() && summary.hasWeights)
-                m_session->setTeacher(summary.path);
-        } catch (...) {
-            report(tr("Project"), Problem::current());
-        }
-        const bool known = summary.path == canonicalPath(teacherPath()) || m_checkpoints.contains(summary.path) ||
-                           summary.path.startsWith(canonicalPath(toQString(m_session->project().runsFolder())) + QLatin1Char('/'));
-        if (!known)
-            m_checkpoints.append(summary.path);
-        refreshCheckpoints();
-        m_saveTimer.start();
-    } else {
-        m_treeModel->setCheckpoints({{summary.name, summary.path}});
-        m_tree->expandAll();
-        m_chat->setModels({{displayText(summary.name, 200), summary.path}});
-    }
-    // The board follows until it has something of its own.
-    if (m_boardPath.isEmpty() || (!m_session && mayReplacePlacement())) {
-        m_boardPath = summary.path;
-        m_document.setTeacher(summary.architecture, summary.name);
-        if (m_pendingBoard.is_object())
-            m_document.restore(m_pendingBoard);
-        m_pendingBoard = nullptr;
-    }
-    m_tree->setCurrentIndex(m_treeModel->indexOf(ProjectModel::Kind::Checkpoint, summary.path));
-    refreshActions();
-}
-
-void MainWindow::editCheckpoint()
-{
-    const auto& summary = m_checkpointPage->summary();
-    if (!summary)
-        return;
-    if (m_boardPath != summary->path) {
-        const Architecture& theirs = summary->architecture;
-        const Architecture& ours = m_document.teacher();
-        const bool related = !m_document.isEmpty() && theirs.layerCount() == ours.layerCount() && theirs.hiddenSize == ours.hiddenSize;
-        try {
-            if (related) {
-                // A hybrid of the board's teacher: its layers, as one step that can be undone, beside the teacher's numbers.
-                m_document.load(toPath(summary->path));
-            } else if (mayReplacePlacement()) {
-                m_boardPath = summary->path;
-                m_document.setTeacher(theirs, summary->name);
-            }
-        } catch (...) {
-            report(tr("Placement"), Problem::current());
-        }
-    }
-    showPage(Page::Placement);
-    m_editor->setFocus();
-}
-
-void MainWindow::refreshCheckpoints()
-{
-    if (!m_session)
-        return;
-    std::vector<ProjectModel::CheckpointEntry> entries;
-    QVector<ChatModelChoice> choices;
-    const auto add = [&](const QString& label, const QString& path) {
-        if (path.isEmpty() || std::any_of(entries.begin(), entries.end(), [&](const auto& entry) { return entry.path == path; }))
-            return;
-        entries.push_back({label, path});
-        choices.append({displayText(label, 200), path});
-    };
-    if (const QString teacher = teacherPath(); !teacher.isEmpty())
-        add(tr("Teacher: %1").arg(QFileInfo(canonicalPath(teacher)).fileName()), canonicalPath(teacher));
-    for (const RunEntry& run : m_session->runs())
-        if (const QString hybrid = hybridOf(run.id); !hybrid.isEmpty()) {
-            // A run that a person named carries no time: its folder's name tells it apart.
-            const QString when = runLabel(run).section(QStringLiteral(", "), 1);
-            add(tr("Hybrid, %1").arg(when.isEmpty() ? run.id : when), canonicalPath(hybrid));
-        }
-    for (const QString& path : m_checkpoints)
-        add(QFileInfo(path).fileName(), path);
-    m_treeModel->setCheckpoints(entries);
-    m_tree->expand(m_treeModel->checkpointGroup()->index());
-    m_chat->setModels(choices);
-}
-
 void MainWindow::refreshRuns()
 {
     if (!m_session)
         return;
     m_treeModel->setRuns(m_session->runs());
     m_tree->expand(m_treeModel->runGroup()->index());
+    if (!m_tree->hasFocus()) // who walks through the tree is not called back
+        markInTree();
     const auto active = std::count_if(m_session->runs().begin(), m_session->runs().end(), [](const RunEntry& run) { return run.status.isActive(); });
-    m_statusRun->setText(active == 0 ? tr("No worker is running") : active == 1 ? tr("1 worker is running") : tr("%1 workers are running").arg(active));
+    m_statusRun->setText(active == 0 ? tr("No run is active") : active == 1 ? tr("1 run is active") : tr("%1 runs are active").arg(active));
     refreshActions();
-}
-
-QString MainWindow::hybridOf(const QString& runId) const
-{
-    if (!m_session || runId.isEmpty())
-        return {};
-    const QString folder = toQString(m_session->project().runsFolder() / toPath(runId) / "artifacts" / "hybrid");
-    return looksLikeCheckpoint(folder) ? folder : QString();
 }
 
 void MainWindow::refreshTitle()
@@ -394,7 +274,7 @@ void MainWindow::refreshTitle()
     const QString name = m_session ? displayText(toQString(m_session->project().info().name), 100) : QString();
     setWindowTitle(name.isEmpty() ? tr("PostNAS Workbench") : tr("%1[*] — PostNAS Workbench").arg(name));
     setWindowModified(!m_session && !m_document.isEmpty() && !m_document.undoStack()->isClean());
-    m_statusProject->setText(m_session ? displayText(toQString(m_session->project().path())) : tr("No project"));
+    m_statusProject->setFullText(m_session ? displayText(toQString(m_session->project().path())) : tr("No project"));
 }
 
 void MainWindow::refreshActions()

@@ -69,12 +69,12 @@ void MainWindow::showRun(const QString& runId)
     JobLauncher* launcher = m_session->launcher(runId);
     if (launcher == nullptr)
         return;
-    m_tree->setCurrentIndex(m_treeModel->indexOf(ProjectModel::Kind::Run, runId));
     const bool same = runId == m_runId;
     m_runPage->showRun(launcher, runLabel(*run));
     if (same)
         return;
     m_runId = runId;
+    markInTree();
     m_runSpec = launcher->run().spec();
     m_lastCandidate = 0;
     HeatmapData heatmap;

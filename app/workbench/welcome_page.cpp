@@ -7,6 +7,7 @@
 #include <QLabel>
 #include <QListWidget>
 #include <QPushButton>
+#include <QScrollArea>
 #include <QVBoxLayout>
 
 #include "widgets/services/convert.h"
@@ -16,8 +17,16 @@ namespace postnas {
 
 WelcomePage::WelcomePage(QWidget* parent) : QWidget(parent)
 {
-    auto* outer = new QHBoxLayout(this);
-    auto* panel = new QWidget(this);
+    auto* frame = new QVBoxLayout(this);
+    frame->setContentsMargins(0, 0, 0, 0);
+    auto* scroll = new QScrollArea(this); // for small screens
+    scroll->setWidgetResizable(true);
+    scroll->setFrameShape(QFrame::NoFrame);
+    frame->addWidget(scroll);
+    auto* body = new QWidget(scroll);
+    scroll->setWidget(body);
+    auto* outer = new QHBoxLayout(body);
+    auto* panel = new QWidget(body);
     panel->setMaximumWidth(640);
     auto* column = new QVBoxLayout(panel);
     column->setSpacing(kSpace);

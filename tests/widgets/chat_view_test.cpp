@@ -15,8 +15,9 @@
 #include <QToolButton>
 
 #include "core/base/error.h"
-#include "tests/support/support.h"
+#include "tests/widgets/widget_test.h"
 #include "widgets/chat/chat_column.h"
+#include "widgets/chat/chat_numbers.h"
 #include "widgets/chat/chat_transcript.h"
 #include "widgets/chat/chat_view.h"
 #include "widgets/chat/sampling_panel.h"
@@ -86,21 +87,13 @@ protected:
         view.show();
     }
 
-    template <typename Condition> static bool waitFor(Condition condition)
-    {
-        QElapsedTimer clock;
-        clock.start();
-        while (!condition() && clock.elapsed() < 20000)
-            QTest::qWait(10);
-        return condition();
-    }
     ChatColumn& left() { return *view.column(0); }
     ChatColumn& right() { return *view.column(1); }
     void loadBoth()
     {
         view.setModel(0, QStringLiteral("/m/teacher"));
         view.setModel(1, QStringLiteral("/m/fragile"));
-        ASSERT_TRUE(waitFor([&] { return left().state() == ChatColumn::State::Ready && right().state() == ChatColumn::State::Ready; }));
+        ASSERT_TRUE(test::waitUntil([&] { return left().state() == ChatColumn::State::Ready && right().state() == ChatColumn::State::Ready; }));
     }
     void type(const QString& text)
     {
@@ -112,7 +105,7 @@ protected:
         type(text);
         QTest::keyClick(view.input(), Qt::Key_Return);
     }
-    bool idle() { return waitFor([&] { return !view.isBusy(); }); }
+    bool idle() { return test::waitUntil([&] { return !view.isBusy(); }); }
 
     test::TemporaryFolder folder;
     ChatView view;
@@ -125,7 +118,10 @@ TEST_F(ChatViewTest, BothModelsAnswerTheSameQuestion)
     loadBoth();
     ask(QStringLiteral("hello"));
     EXPECT_TRUE(view.input()->toPlainText().isEmpty());
+    const QString dots = QStringLiteral("…");
+    EXPECT_TRUE(left().transcript()->toPlainText().contains(dots)) << "a question that is being read leaves a sign";
     ASSERT_TRUE(idle());
+    EXPECT_FALSE(left().transcript()->toPlainText().contains(dots));
     for (int i = 0; i < 2; ++i) {
         const auto& messages = view.column(i)->messages();
         ASSERT_EQ(messages.size(), 2);
@@ -133,9 +129,9 @@ TEST_F(ChatViewTest, BothModelsAnswerTheSameQuestion)
         EXPECT_EQ(messages[1].content, kAnswer);
         // What the user sees is the text itself, tags and all.
         EXPECT_TRUE(view.column(i)->transcript()->toPlainText().contains(kAnswer));
-        EXPECT_TRUE(view.column(i)->statsText().contains(QStringLiteral("tokens/s 12.5")));
-        EXPECT_TRUE(view.column(i)->statsText().contains(QStringLiteral("prompt tokens 7")));
-        EXPECT_TRUE(view.column(i)->statsText().contains(QStringLiteral("1.500 MiB (1,572,864 bytes)"))) << view.column(i)->statsText().toStdString();
+        EXPECT_TRUE(view.column(i)->numbers()->text().contains(QStringLiteral("tokens/s 12.5")));
+        EXPECT_TRUE(view.column(i)->numbers()->text().contains(QStringLiteral("prompt tokens 7")));
+        EXPECT_TRUE(view.column(i)->numbers()->text().contains(QStringLiteral("1.500 MiB (1,572,864 bytes)"))) << view.column(i)->numbers()->text().toStdString();
     }
 }
 
@@ -166,7 +162,7 @@ TEST_F(ChatViewTest, StopKeepsWhatHasCome)
     loadBoth();
     EXPECT_FALSE(view.stopButton()->isEnabled());
     ask(QStringLiteral("forever"));
-    ASSERT_TRUE(waitFor([&] { return left().messages().constLast().content.size() > 20 && right().messages().constLast().content.size() > 20; }));
+    ASSERT_TRUE(test::waitUntil([&] { return left().messages().constLast().content.size() > 20 && right().messages().constLast().content.size() > 20; }));
     EXPECT_FALSE(view.sendButton()->isEnabled());
     QTest::mouseClick(view.stopButton(), Qt::LeftButton);
     ASSERT_TRUE(idle());
@@ -181,7 +177,7 @@ TEST_F(ChatViewTest, ACrashIsOneSentenceAndRestartGoesOn)
 {
     loadBoth();
     ask(QStringLiteral("crash"));
-    ASSERT_TRUE(waitFor([&] { return right().state() == ChatColumn::State::Failed && !left().isBusy(); }));
+    ASSERT_TRUE(test::waitUntil([&] { return right().state() == ChatColumn::State::Failed && !left().isBusy(); }));
     EXPECT_EQ(left().messages().constLast().content, kAnswer) << "the other model is not touched";
     EXPECT_EQ(right().messages().constLast().content, QStringLiteral("half"));
     EXPECT_FALSE(right().problemText().isEmpty());
@@ -193,7 +189,7 @@ TEST_F(ChatViewTest, ACrashIsOneSentenceAndRestartGoesOn)
     EXPECT_EQ(right().messages().size(), 2);
 
     QTest::mouseClick(right().restartButton(), Qt::LeftButton);
-    ASSERT_TRUE(waitFor([&] { return right().state() == ChatColumn::State::Ready; }));
+    ASSERT_TRUE(test::waitUntil([&] { return right().state() == ChatColumn::State::Ready; }));
     EXPECT_TRUE(right().problemText().isEmpty());
     ask(QStringLiteral("hello"));
     ASSERT_TRUE(idle());
@@ -205,7 +201,7 @@ TEST_F(ChatViewTest, ABrokenModelSaysSoAndAnotherCanBeChosen)
 {
     view.setModel(0, QStringLiteral("/m/missing"));
     ask(QStringLiteral("hello")); // asked while it loads
-    ASSERT_TRUE(waitFor([&] { return left().state() == ChatColumn::State::Failed; }));
+    ASSERT_TRUE(test::waitUntil([&] { return left().state() == ChatColumn::State::Failed; }));
     EXPECT_TRUE(left().problemText().contains(QStringLiteral("/m/missing/config.json: not found")));
     EXPECT_FALSE(view.isBusy());
     // Chosen from the list, as a user does.
@@ -213,7 +209,7 @@ TEST_F(ChatViewTest, ABrokenModelSaysSoAndAnotherCanBeChosen)
     const int index = left().chooser()->findData(QStringLiteral("/m/teacher"));
     left().chooser()->setCurrentIndex(index);
     Q_EMIT left().chooser()->activated(index);
-    ASSERT_TRUE(waitFor([&] { return left().state() == ChatColumn::State::Ready; }));
+    ASSERT_TRUE(test::waitUntil([&] { return left().state() == ChatColumn::State::Ready; }));
     ask(QStringLiteral("refuse"));
     ASSERT_TRUE(idle());
     EXPECT_TRUE(left().messages().constLast().note.contains(QStringLiteral("the prompt is too long")));
@@ -241,7 +237,7 @@ TEST_F(ChatViewTest, ConversationsAreSavedAndRestored)
     EXPECT_TRUE(other.column(1)->transcript()->toPlainText().contains(kAnswer));
     other.show();
     other.send(); // loads the models, then asks
-    ASSERT_TRUE(waitFor([&] { return !other.isBusy(); }));
+    ASSERT_TRUE(test::waitUntil([&] { return !other.isBusy(); }));
     EXPECT_EQ(other.column(1)->messages().constLast().content, kAnswer);
 
     const std::string before = dumpJson(other.toJson());
@@ -260,7 +256,7 @@ TEST_F(ChatViewTest, NewConversationForgetsAndCopyGivesPlainText)
     ASSERT_TRUE(idle());
     EXPECT_TRUE(view.conversationText().contains(QStringLiteral("=== Teacher ===\nYou:\nhello\n\nTeacher:\n") + kAnswer));
     ask(QStringLiteral("forever"));
-    ASSERT_TRUE(waitFor([&] { return !left().messages().constLast().content.isEmpty(); }));
+    ASSERT_TRUE(test::waitUntil([&] { return !left().messages().constLast().content.isEmpty(); }));
     view.newConversation();
     EXPECT_TRUE(left().messages().isEmpty());
     QTest::qWait(200); // late tokens of the old answer must not appear

@@ -5,6 +5,7 @@
 #include <QFile>
 #include <QHeaderView>
 #include <QImage>
+#include <QScrollBar>
 #include <QSignalSpy>
 #include <QTableView>
 #include <QTest>
@@ -101,6 +102,19 @@ TEST(HeatmapView, HoverShowsTheNumbersAndNoMarkup)
     EXPECT_FALSE(QToolTip::text().contains(QStringLiteral("<img")));
 }
 
+TEST(HeatmapView, AllColumnsOfAFewTasksAreSeenBesideThePlot)
+{
+    HeatmapView view;
+    HeatmapData data = sample();
+    data.tasks[1].name = QStringLiteral("arithmetic");
+    data.tasks.append(data.tasks[0]);
+    data.tasks[2].name = QStringLiteral("knowledge");
+    view.setData(data);
+    showView(view);
+    EXPECT_EQ(view.table()->horizontalScrollBar()->maximum(), 0);
+    EXPECT_GE(view.plot()->width(), view.width() / 3);
+}
+
 TEST(HeatmapView, TableHoldsTheSameValuesAndCsvIsExact)
 {
     HeatmapView view;
@@ -117,7 +131,7 @@ TEST(HeatmapView, TableHoldsTheSameValuesAndCsvIsExact)
     view.table()->sortByColumn(1, Qt::DescendingOrder); // best layer for retrieval first
     EXPECT_EQ(model->index(0, 0).data().toString(), QStringLiteral("all"));
     EXPECT_EQ(model->index(1, 0).data().toString(), QStringLiteral("2"));
-    view.setMetric(HeatmapMetric::NegativeLoss);
+    view.setMetric(ScoreMetric::NegativeLoss);
     EXPECT_TRUE(view.toCsv().contains(QStringLiteral("2,-0.5,\n"))) << view.toCsv().toStdString();
 }
 

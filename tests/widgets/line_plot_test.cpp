@@ -29,6 +29,27 @@ TEST(LinePlot, RepeatedStepReplacesTheEarlierValue)
     EXPECT_EQ(plot.plot()->graphCount(), 0);
 }
 
+TEST(LinePlot, WithoutNumbersItSaysSoAndMakesNoneUp)
+{
+    LinePlot plot;
+    auto* note = qobject_cast<QCPItemText*>(plot.plot()->item(0));
+    ASSERT_NE(note, nullptr);
+    EXPECT_TRUE(note->visible());
+    EXPECT_FALSE(plot.plot()->xAxis->tickLabels());
+    plot.appendPoint(QStringLiteral("loss"), 1, 3.5);
+    plot.appendPoint(QStringLiteral("loss"), 3, 2.5);
+    plot.replotNow();
+    EXPECT_FALSE(note->visible());
+    EXPECT_TRUE(plot.plot()->xAxis->tickLabels());
+    // Steps are whole: no label comes twice.
+    QVector<QString> labels = plot.plot()->xAxis->tickVectorLabels();
+    EXPECT_GE(labels.size(), 2);
+    EXPECT_EQ(QSet<QString>(labels.begin(), labels.end()).size(), labels.size());
+    plot.clear();
+    plot.replotNow();
+    EXPECT_TRUE(note->visible());
+}
+
 TEST(LinePlot, LogScaleLeavesOutWhatItCannotShow)
 {
     LinePlot plot;

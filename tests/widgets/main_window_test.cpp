@@ -9,7 +9,9 @@
 #include <QMimeData>
 #include <QProgressBar>
 #include <QPushButton>
+#include <QTabWidget>
 #include <QTest>
+#include <QTreeView>
 
 #include <gtest/gtest.h>
 
@@ -156,6 +158,10 @@ TEST_F(MainWindowTest, StopAndResumeByTheButtons)
     EXPECT_FALSE(page()->resumeButton()->isEnabled());
     QTest::mouseClick(page()->stopButton(), Qt::LeftButton);
     ASSERT_TRUE(waitState(RunState::Interrupted));
+    // What is done is still told; a speed and a time that is left are not.
+    EXPECT_TRUE(page()->progressText().contains(QStringLiteral("of 3,000 steps"))) << toStd(page()->progressText());
+    EXPECT_FALSE(page()->progressText().contains(QStringLiteral("/s"))) << toStd(page()->progressText());
+    EXPECT_FALSE(page()->progressText().contains(QStringLiteral("left"))) << toStd(page()->progressText());
     EXPECT_TRUE(page()->resumeButton()->isEnabled());
     EXPECT_FALSE(page()->stopButton()->isEnabled());
     QTest::mouseClick(page()->resumeButton(), Qt::LeftButton);
@@ -268,6 +274,37 @@ TEST_F(MainWindowTest, ABrokenProjectIsExplained)
     ASSERT_NE(box, nullptr);
     EXPECT_TRUE(box->text().contains(QStringLiteral("project.json")));
     EXPECT_TRUE(window->isWelcome());
+}
+
+TEST_F(MainWindowTest, TheTreeMarksWhatThePageIsAbout)
+{
+    makeProject();
+    startSearch(5);
+    ASSERT_TRUE(waitState(RunState::Finished));
+    auto* tree = window->findChild<QTreeView*>(QStringLiteral("projectTree"));
+    ASSERT_NE(tree, nullptr);
+    window->showPage(MainWindow::Page::Checkpoint);
+    EXPECT_TRUE(tree->currentIndex().data().toString().startsWith(QStringLiteral("Teacher"))) << toStd(tree->currentIndex().data().toString());
+    for (const auto shown : {MainWindow::Page::Heatmap, MainWindow::Page::Search, MainWindow::Page::Run}) {
+        window->showPage(MainWindow::Page::Checkpoint);
+        window->showPage(shown);
+        EXPECT_TRUE(tree->currentIndex().data().toString().startsWith(QStringLiteral("Placement search")));
+    }
+}
+
+TEST_F(MainWindowTest, ASmallScreenHoldsTheWindow)
+{
+    // 1280 by 800 pixels at a scale of 1.5, less the window's frame and a panel.
+    const QSize room(853, 500);
+    makeProject();
+    auto* pages = window->findChild<QTabWidget*>(QStringLiteral("pages"));
+    for (int i = 0; i < pages->count(); ++i) {
+        pages->setCurrentIndex(i);
+        QTest::qWait(20);
+        const QSize page = pages->widget(i)->minimumSizeHint();
+        EXPECT_LE(window->minimumSizeHint().width(), room.width()) << toStd(pages->tabText(i)) << " asks for " << page.width();
+        EXPECT_LE(window->minimumSizeHint().height(), room.height()) << toStd(pages->tabText(i)) << " asks for " << page.height();
+    }
 }
 
 TEST_F(MainWindowTest, PagesHaveNamesForScreenshots)

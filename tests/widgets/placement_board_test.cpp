@@ -3,6 +3,8 @@
 #include <QLabel>
 #include <QLineEdit>
 #include <QMenu>
+#include <QScrollArea>
+#include <QScrollBar>
 #include <QSpinBox>
 #include <QTest>
 #include <QToolButton>
@@ -212,6 +214,40 @@ TEST(ParseContext, TakesWhatPeopleType)
     EXPECT_EQ(parseContext(QStringLiteral("-3")), -1);
     EXPECT_EQ(parseContext(QStringLiteral("many")), -1);
     EXPECT_EQ(parseContext(QStringLiteral("1e99")), -1);
+}
+
+TEST_F(PlacementBoardTest, WhoComesByKeyboardCanTypeAtOnce)
+{
+    EXPECT_EQ(board->selectedLayers(), (QVector<int> {0}));
+    QTest::keyClick(board, Qt::Key_G); // the first block with a g
+    EXPECT_NE(block(0), "attention");
+    // A click beside the tiles deselects, and leaving and coming back finds the same place.
+    click(3);
+    QTest::mouseClick(board->viewport(), Qt::LeftButton, {}, board->viewport()->rect().bottomRight() - QPoint(10, 10));
+    EXPECT_TRUE(board->selectedLayers().isEmpty());
+    QTest::keyClick(board, Qt::Key_Tab);
+    board->setFocus(Qt::BacktabFocusReason);
+    EXPECT_EQ(board->selectedLayers(), (QVector<int> {3}));
+}
+
+TEST_F(PlacementBoardTest, FieldsOfALongFormStayClearOfTheScrollBar)
+{
+    editor->resize(1000, 360);
+    click(1);
+    QTest::mouseClick(editor->blockPalette()->button(QStringLiteral("gla")), Qt::LeftButton);
+    auto* scroll = editor->findChild<QScrollArea*>();
+    ASSERT_NE(scroll, nullptr);
+    ASSERT_TRUE(test::waitUntil([&] { return scroll->verticalScrollBar()->isVisible(); }));
+    QTest::qWait(50);
+    const auto fields = editor->hyperparameters()->findChildren<QAbstractSpinBox*>();
+    ASSERT_GE(fields.size(), 4);
+    for (const QAbstractSpinBox* field : fields) {
+        const QPoint right = field->mapTo(scroll->viewport(), QPoint(field->width() - 1, 0));
+        EXPECT_LT(right.x(), scroll->viewport()->width()) << toStd(field->objectName());
+    }
+    auto* real = editor->hyperparameters()->findChild<QDoubleSpinBox*>();
+    ASSERT_NE(real, nullptr);
+    EXPECT_FALSE(real->text().endsWith(QStringLiteral("000"))) << toStd(real->text());
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 // The search form: live validation, and a spec that the worker's own parser takes.
 #include <QLabel>
 #include <QLineEdit>
+#include <QListWidget>
 #include <QPushButton>
 #include <QSpinBox>
 #include <QTest>
@@ -8,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/widgets/widget_test.h"
+#include "widgets/jobs/path_list.h"
 #include "widgets/jobs/placement_dialog.h"
 #include "widgets/jobs/placement_form.h"
 #include "widgets/services/convert.h"
@@ -84,6 +86,19 @@ TEST_F(PlacementFormTest, DefaultsKnowTheTeacher)
     const PlacementSpec spec = defaultPlacementSpec({}, test::testData("qwen2-tiny"));
     EXPECT_EQ(spec.model, test::testData("qwen2-tiny"));
     EXPECT_GE(spec.fullLayers, 1);
+}
+
+TEST_F(PlacementFormTest, ListsOfFilesBeginBesideTheirButtons)
+{
+    PlacementDialog dialog(good());
+    dialog.show();
+    ASSERT_TRUE(QTest::qWaitForWindowExposed(&dialog));
+    for (PathList* list : dialog.findChildren<PathList*>()) {
+        const auto* files = list->findChild<QListWidget*>();
+        const auto* button = list->findChild<QPushButton*>();
+        EXPECT_NEAR(files->y(), button->y(), 2);
+        EXPECT_GE(files->height(), files->fontMetrics().height() * 4);
+    }
 }
 
 } // namespace

@@ -200,6 +200,44 @@ TEST(SearchPlotView, LiveCandidatesReplaceById)
     EXPECT_DOUBLE_EQ(view.scatter()->points()[3].y, 0.99);
 }
 
+TEST(SearchPlotView, PlacementsThatComeLiveAreListedInTheOrderOfTheHeader)
+{
+    SearchPlotView view;
+    view.addCandidates(sample());
+    const QAbstractItemModel& rows = *view.table()->model();
+    QStringList origins;
+    for (int row = 0; row < rows.rowCount(); ++row)
+        origins += rows.index(row, 0).data().toString();
+    QStringList sorted = origins;
+    sorted.sort();
+    EXPECT_EQ(origins.size(), 4);
+    EXPECT_EQ(origins, sorted);
+}
+
+TEST(SearchPlotView, EveryNameOfTheLegendHasItsRoom)
+{
+    SearchPlotView view;
+    auto candidates = sample();
+    for (const char* origin : {"exhaustive", "heatmap", "found", "sliding_window"})
+        candidates.push_back(candidate(origin, origin, {"attention", "gla"}, 0.5, 0.5, 1 << 20, 100.0));
+    view.setCandidates(candidates);
+    showView(view);
+    for (const int width : {1100, 700, 1600}) {
+        view.resize(width, 560);
+        QTest::qWait(50);
+        view.scatter()->replot();
+        const QCPLegend* legend = view.scatter()->legend;
+        EXPECT_EQ(view.scatter()->legendTexts().size(), 9); // eight origins and the front
+        for (int i = 0; i < legend->itemCount(); ++i) {
+            const QCPAbstractLegendItem* item = legend->item(i);
+            if (item == nullptr)
+                continue; // a cell without a name
+            EXPECT_GE(item->outerRect().width(), item->minimumOuterSizeHint().width()) << width;
+            EXPECT_TRUE(view.scatter()->rect().contains(item->outerRect())) << width;
+        }
+    }
+}
+
 TEST(SearchPlotView, SaysWhenThroughputWasNotMeasured)
 {
     SearchPlotView view;

@@ -3,7 +3,11 @@
 
 #include <set>
 
+#include <QApplication>
+#include <QCheckBox>
+#include <QImage>
 #include <QRgb>
+#include <QSpinBox>
 
 #include "core/architecture/block_description.h"
 #include "widgets/theme/block_colours.h"
@@ -74,6 +78,26 @@ TEST(Theme, TextIsReadableInBothPalettes)
     EXPECT_TRUE(ThemeColours::of(darkPalette()).dark);
     EXPECT_EQ(themeModeFromName(themeModeName(ThemeMode::Dark)), ThemeMode::Dark);
     EXPECT_EQ(themeModeFromName(QStringLiteral("nonsense")), ThemeMode::System);
+}
+
+TEST(Theme, CheckBoxesAndFieldsHaveVisibleOutlinesInBothThemes)
+{
+    for (const ThemeMode mode : {ThemeMode::Light, ThemeMode::Dark}) {
+        applyTheme(*qApp, mode);
+        QCheckBox box;
+        QSpinBox field;
+        for (QWidget* widget : std::initializer_list<QWidget*> {&box, &field}) {
+            widget->resize(widget->sizeHint());
+            const QImage image = widget->grab().toImage();
+            // From the left edge inwards, at half the height: the strongest edge is the outline.
+            double strongest = 1;
+            const QColor inside = widget->palette().color(QPalette::Base);
+            for (int x = 0; x < std::min(image.width(), 8); ++x)
+                strongest = std::max(strongest, contrastRatio(image.pixelColor(x, image.height() / 2), inside));
+            EXPECT_GE(strongest, mode == ThemeMode::Dark ? 2.8 : 1.8) << widget->metaObject()->className();
+        }
+    }
+    applyTheme(*qApp, ThemeMode::Light);
 }
 
 } // namespace postnas

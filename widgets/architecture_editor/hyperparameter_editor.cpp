@@ -16,9 +16,30 @@
 #include "widgets/architecture_editor/placement_document.h"
 #include "widgets/services/convert.h"
 #include "widgets/services/problem.h"
+#include "widgets/theme/labels.h"
 #include "widgets/theme/theme.h"
 
 namespace postnas {
+
+namespace {
+
+/// Writes numbers without the zeros that fill up the decimals.
+class RealBox : public QDoubleSpinBox {
+public:
+    using QDoubleSpinBox::QDoubleSpinBox;
+
+    QString textFromValue(double value) const override
+    {
+        QString text = QDoubleSpinBox::textFromValue(value);
+        while (text.contains(locale().decimalPoint()) && text.endsWith(locale().zeroDigit()))
+            text.chop(1);
+        if (text.endsWith(locale().decimalPoint()))
+            text.chop(1);
+        return text;
+    }
+};
+
+} // namespace
 
 struct EditedValue {
     Json json;
@@ -108,7 +129,7 @@ void HyperparameterEditor::rebuild()
             connect(box, &QSpinBox::valueChanged, this, [this, name](int value) { edit(name, {Json(value)}); });
             field = box;
         } else {
-            auto* box = new QDoubleSpinBox(m_body);
+            auto* box = new RealBox(m_body);
             box->setKeyboardTracking(false);
             box->setDecimals(8);
             box->setStepType(QAbstractSpinBox::AdaptiveDecimalStepType);
@@ -124,6 +145,7 @@ void HyperparameterEditor::rebuild()
         label->setBuddy(field);
         label->setToolTip(help);
         field->setToolTip(help);
+        field->setMinimumWidth(90); // wide ranges ask for more than their values need
         field->setAccessibleName(toQString(parameter.label));
         field->setObjectName(QStringLiteral("hyper_") + toQString(name));
         form->addRow(label, field);
@@ -177,9 +199,7 @@ void HyperparameterEditor::edit(const std::string& name, const EditedValue& valu
     } catch (...) {
         const Problem problem = Problem::current();
         showValues();
-        QPalette colours = palette();
-        colours.setColor(QPalette::WindowText, ThemeColours::of(palette()).danger);
-        m_problem->setPalette(colours);
+        tintText(m_problem, ThemeColours::of(palette()).danger);
         m_problem->setText(problem.text());
         m_problem->show();
     }

@@ -55,6 +55,19 @@ void PlacementBoard::selectLayer(int layer)
     scrollTo(index);
 }
 
+void PlacementBoard::selectSomething()
+{
+    if (selectedLayers().isEmpty())
+        selectLayer(std::max(0, currentIndex().row()));
+}
+
+void PlacementBoard::focusInEvent(QFocusEvent* event)
+{
+    QListView::focusInEvent(event);
+    if (event->reason() != Qt::MouseFocusReason && event->reason() != Qt::PopupFocusReason)
+        selectSomething();
+}
+
 QStringList PlacementBoard::blockOrder()
 {
     // Attention first, as every teacher has it; the rest as the catalogue sorts them.

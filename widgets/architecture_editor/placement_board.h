@@ -20,6 +20,8 @@ public:
 
     QVector<int> selectedLayers() const; ///< ascending, from 0
     void selectLayer(int layer);         ///< alone; scrolls to it
+    /// Selects the current layer when none is selected, so that the next key has something to work on.
+    void selectSomething();
     /// The blocks in the order of the number keys.
     static QStringList blockOrder();
 
@@ -34,6 +36,7 @@ Q_SIGNALS:
 
 protected:
     void keyPressEvent(QKeyEvent* event) override;
+    void focusInEvent(QFocusEvent* event) override;
     void contextMenuEvent(QContextMenuEvent* event) override;
     QModelIndex moveCursor(CursorAction action, Qt::KeyboardModifiers modifiers) override;
     void selectionChanged(const QItemSelection& selected, const QItemSelection& deselected) override;

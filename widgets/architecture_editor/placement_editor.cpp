@@ -1,10 +1,12 @@
 // Puts the parts of the placement page together.
 #include "widgets/architecture_editor/placement_editor.h"
 
+#include <QEvent>
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QPushButton>
 #include <QScrollArea>
+#include <QScrollBar>
 #include <QSplitter>
 #include <QVBoxLayout>
 
@@ -14,6 +16,7 @@
 #include "widgets/architecture_editor/placement_document.h"
 #include "widgets/architecture_editor/summary_bar.h"
 #include "widgets/services/convert.h"
+#include "widgets/theme/labels.h"
 #include "widgets/theme/theme.h"
 
 namespace postnas {
@@ -21,26 +24,33 @@ namespace {
 
 QLabel* heading(const QString& text, QWidget* parent)
 {
-    auto* label = new QLabel(text, parent);
-    QFont font = label->font();
-    font.setBold(true);
-    label->setFont(font);
+    QLabel* label = plainLabel(parent, 1, true);
+    label->setText(text);
     return label;
 }
+
+/// Scrolls up and down alone: it is never narrower than what it holds and the bar beside it.
+class ColumnScroll : public QScrollArea {
+public:
+    using QScrollArea::QScrollArea;
+
+protected:
+    bool eventFilter(QObject* watched, QEvent* event) override
+    {
+        if (watched == widget() && event->type() == QEvent::LayoutRequest)
+            setMinimumWidth(widget()->minimumSizeHint().width() + verticalScrollBar()->sizeHint().width());
+        return QScrollArea::eventFilter(watched, event);
+    }
+};
 
 } // namespace
 
 PlacementEditor::PlacementEditor(PlacementDocument& document, QWidget* parent)
-    : QWidget(parent), m_document(document), m_title(new QLabel(this)), m_board(new PlacementBoard(document, this)),
+    : QWidget(parent), m_document(document), m_title(plainLabel(this, 1.2, true)), m_board(new PlacementBoard(document, this)),
       m_palette(new BlockPalette(this)), m_hyperparameters(new HyperparameterEditor(document, this)),
       m_summary(new SummaryBar(document, this))
 {
     auto* top = new QHBoxLayout;
-    m_title->setTextFormat(Qt::PlainText);
-    QFont font = m_title->font();
-    font.setPointSizeF(font.pointSizeF() * 1.2);
-    font.setBold(true);
-    m_title->setFont(font);
     auto* load = new QPushButton(tr("&Open placement…"), this);
     load->setToolTip(tr("Take the layers from a config.json of the same shape"));
     auto* save = new QPushButton(tr("&Save placement…"), this);
@@ -66,11 +76,10 @@ PlacementEditor::PlacementEditor(PlacementDocument& document, QWidget* parent)
     sideLayout->addWidget(heading(tr("Hyperparameters"), side));
     sideLayout->addWidget(m_hyperparameters);
     sideLayout->addStretch();
-    auto* scroll = new QScrollArea(this);
+    auto* scroll = new ColumnScroll(this);
     scroll->setWidget(side);
     scroll->setWidgetResizable(true);
     scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setMinimumWidth(230);
     scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
 
     auto* splitter = new QSplitter(Qt::Horizontal, this);
@@ -100,6 +109,8 @@ PlacementEditor::PlacementEditor(PlacementDocument& document, QWidget* parent)
         m_title->setText(empty ? tr("No checkpoint is open") : displayText(m_document.teacherName()));
         for (QWidget* widget : std::initializer_list<QWidget*> {load, save, m_palette})
             widget->setEnabled(!empty);
+        if (m_board->hasFocus())
+            m_board->selectSomething();
         selectionChanged();
     };
     connect(&document, &PlacementDocument::replaced, this, replaced);

@@ -1,24 +1,19 @@
 // Drives one worker process for one side of the chat.
 #include "widgets/chat/chat_column.h"
 
-#include <cmath>
-
 #include <QBoxLayout>
 #include <QComboBox>
 #include <QDir>
 #include <QEvent>
 #include <QFileInfo>
-#include <QGridLayout>
 #include <QLabel>
-#include <QLocale>
 #include <QPushButton>
-#include <QStyle>
 
-#include "core/base/text.h"
+#include "widgets/chat/chat_numbers.h"
 #include "widgets/chat/chat_transcript.h"
 #include "widgets/chat/chat_view.h"
 #include "widgets/services/convert.h"
-#include "widgets/theme/block_colours.h"
+#include "widgets/theme/labels.h"
 #include "widgets/theme/theme.h"
 
 namespace postnas {
@@ -27,35 +22,18 @@ namespace {
 
 const QString kBrowse = QStringLiteral("\x01" "browse"); // no path: paths hold no control characters here
 
-qint64 integerOr(const Json& values, const char* key, qint64 fallback)
-{
-    const auto found = values.find(key);
-    return found != values.end() && found->is_number() ? static_cast<qint64>(found->get<double>()) : fallback;
-}
-
-double numberOr(const Json& values, const char* key, double fallback)
-{
-    const auto found = values.find(key);
-    return found != values.end() && found->is_number() ? found->get<double>() : fallback;
-}
-
-QString textOr(const Json& values, const char* key)
-{
-    const auto found = values.find(key);
-    return found != values.end() && found->is_string() ? displayText(toQString(found->get<std::string>()), 80) : QString();
-}
-
 } // namespace
 
 ChatColumn::ChatColumn(const QString& accessibleName, QWidget* parent)
     : QFrame(parent)
     , m_client(new WorkerClient(this))
     , m_chooser(new QComboBox)
-    , m_status(new QLabel)
+    , m_status(plainLabel(this))
     , m_transcript(new ChatTranscript)
     , m_banner(new QFrame)
-    , m_bannerText(new QLabel)
+    , m_bannerText(plainLabel(m_banner))
     , m_restart(new QPushButton(tr("&Restart")))
+    , m_numbers(new ChatNumbers)
 {
     setFrameShape(QFrame::StyledPanel);
     m_chooser->setAccessibleName(tr("Model, %1").arg(accessibleName));
@@ -63,9 +41,7 @@ ChatColumn::ChatColumn(const QString& accessibleName, QWidget* parent)
     m_chooser->setMinimumContentsLength(16);
     m_chooser->setToolTip(tr("The model that answers in this column; each column has its own process"));
     m_transcript->setAccessibleName(tr("Conversation, %1").arg(accessibleName));
-    m_status->setTextFormat(Qt::PlainText);
     m_status->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
-    m_bannerText->setTextFormat(Qt::PlainText);
     m_bannerText->setWordWrap(true);
     m_bannerText->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
     m_restart->setToolTip(tr("Start the model's process again; the conversation stays"));
@@ -77,26 +53,6 @@ ChatColumn::ChatColumn(const QString& accessibleName, QWidget* parent)
     m_banner->setAutoFillBackground(true);
     m_banner->hide();
 
-    auto* numbers = new QGridLayout;
-    numbers->setHorizontalSpacing(kSpaceLarge);
-    numbers->setVerticalSpacing(0);
-    const QStringList captions {tr("tokens/s"), tr("prompt tokens"), tr("new tokens"), tr("state")};
-    const QStringList tips {tr("Decoded tokens per second"), tr("Length of the conversation as the model read it"),
-                            tr("Tokens of the last answer"), tr("What decoding kept for this conversation: keys and values of attention layers, states of linear layers")};
-    for (int i = 0; i < captions.size(); ++i) {
-        auto* number = new QLabel(QStringLiteral("–"));
-        number->setTextFormat(Qt::PlainText);
-        auto* caption = new QLabel(captions[i]);
-        number->setToolTip(tips[i]);
-        caption->setToolTip(tips[i]);
-        number->setAccessibleName(captions[i]);
-        numbers->addWidget(number, 0, i);
-        numbers->addWidget(caption, 1, i);
-        m_numbers += number;
-        m_captions += caption;
-    }
-    numbers->setColumnStretch(3, 1);
-
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(kSpace, kSpace, kSpace, kSpace);
     layout->setSpacing(kSpace);
@@ -104,7 +60,7 @@ ChatColumn::ChatColumn(const QString& accessibleName, QWidget* parent)
     layout->addWidget(m_status);
     layout->addWidget(m_transcript, 1);
     layout->addWidget(m_banner);
-    layout->addLayout(numbers);
+    layout->addWidget(m_numbers);
 
     connect(m_chooser, &QComboBox::activated, this, [this] {
         const QString chosen = m_chooser->currentData().toString();
@@ -177,7 +133,7 @@ void ChatColumn::setModel(const QString& path, bool loadNow)
     m_model = path;
     hideProblem();
     selectInChooser();
-    showStats({});
+    m_numbers->showStats({});
     // One process, one model: the memory of the old one is free before the new one is read.
     m_client->shutDown();
     if (m_model.isEmpty())
@@ -228,6 +184,7 @@ void ChatColumn::ask(const QString& question, const GenerateRequest& sampling)
     m_messages += user;
     m_messages += answer;
     m_transcript->addMessage(user);
+    answer.content = QStringLiteral("…"); // until the first token; not kept
     m_transcript->addMessage(answer);
     m_waiting = true;
     if (m_state == State::Ready)
@@ -243,7 +200,7 @@ void ChatColumn::generate()
     m_waiting = false;
     m_tokens = 0;
     m_clock.invalidate();
-    showStats({});
+    m_numbers->showStats({});
     m_generateId = m_client->generate(m_request);
     setState(State::Answering);
 }
@@ -276,7 +233,7 @@ void ChatColumn::newConversation()
         setState(State::Ready);
     m_messages.clear();
     m_transcript->setMessages({});
-    showStats({});
+    m_numbers->showStats({});
 }
 
 void ChatColumn::setMessages(const QVector<ChatMessage>& messages)
@@ -286,7 +243,7 @@ void ChatColumn::setMessages(const QVector<ChatMessage>& messages)
     m_transcript->setMessages(messages);
     for (qsizetype i = messages.size() - 1; i >= 0; --i) {
         if (messages[i].stats.known()) {
-            showStats(messages[i].stats);
+            m_numbers->showStats(messages[i].stats);
             break;
         }
     }
@@ -301,6 +258,8 @@ void ChatColumn::onToken(const QString& id, const QString& text)
     else
         ++m_tokens; // the first token includes reading the prompt
     if (!text.isEmpty()) {
+        if (m_messages.constLast().content.isEmpty())
+            m_transcript->updateLast(m_messages.constLast()); // without the dots
         m_messages.last().content += text;
         m_transcript->appendText(text);
     }
@@ -308,7 +267,7 @@ void ChatColumn::onToken(const QString& id, const QString& text)
     live.newTokens = m_tokens + 1;
     if (m_tokens > 0 && m_clock.elapsed() > 0)
         live.tokensPerSecond = static_cast<double>(m_tokens) * 1000.0 / static_cast<double>(m_clock.elapsed());
-    showStats(live);
+    m_numbers->showStats(live);
 }
 
 void ChatColumn::onFinished(const QString& id, const Json& values)
@@ -322,12 +281,9 @@ void ChatColumn::onFinished(const QString& id, const Json& values)
         return;
     m_generateId.clear();
     ChatMessage& answer = m_messages.last();
-    answer.stats.tokensPerSecond = numberOr(values, "tokens_per_second", std::numeric_limits<double>::quiet_NaN());
-    answer.stats.promptTokens = integerOr(values, "prompt_tokens", -1);
-    answer.stats.newTokens = integerOr(values, "new_tokens", -1);
-    answer.stats.stateBytes = integerOr(values, "state_bytes", -1);
-    showStats(answer.stats);
-    const QString reason = textOr(values, "finish_reason");
+    answer.stats = statsOfAnswer(values);
+    m_numbers->showStats(answer.stats);
+    const QString reason = finishReason(values);
     setState(State::Ready);
     endAnswer(reason == QLatin1String("length") ? tr("Ended at the largest number of tokens.")
                   : reason == QLatin1String("cancelled") ? tr("Stopped.")
@@ -336,24 +292,8 @@ void ChatColumn::onFinished(const QString& id, const Json& values)
 
 void ChatColumn::onLoaded(const Json& values)
 {
-    QStringList parts;
-    const qint64 parameters = integerOr(values, "parameters", -1);
-    if (parameters >= 0)
-        parts += tr("%1 parameters").arg(QLocale().toString(parameters));
-    if (const auto layers = values.find("layers"); layers != values.end() && layers->is_array()) {
-        QStringList blocks;
-        for (const Json& layer : *layers) {
-            if (layer.is_string())
-                blocks += toQString(layer.get<std::string>());
-        }
-        parts += placementText(blocks);
-    }
-    for (const char* key : {"device", "dtype"}) {
-        if (const QString text = textOr(values, key); !text.isEmpty())
-            parts += text;
-    }
     setState(State::Ready);
-    m_status->setText(displayText(parts.join(QStringLiteral(" · ")), 300));
+    m_status->setText(modelSummary(values));
     m_status->setToolTip(m_status->text().toHtmlEscaped());
     if (m_waiting)
         generate();
@@ -427,27 +367,6 @@ QString ChatColumn::problemText() const
     return m_banner->isHidden() ? QString() : m_bannerText->text();
 }
 
-QString ChatColumn::statsText() const
-{
-    QStringList parts;
-    for (int i = 0; i < m_numbers.size(); ++i)
-        parts += m_captions[i]->text() + QLatin1Char(' ') + m_numbers[i]->text();
-    return parts.join(QStringLiteral(" | "));
-}
-
-void ChatColumn::showStats(const ChatStats& stats)
-{
-    const QString dash = QStringLiteral("–");
-    const QLocale locale;
-    m_numbers[0]->setText(std::isfinite(stats.tokensPerSecond) ? locale.toString(stats.tokensPerSecond, 'f', 1) : dash);
-    m_numbers[1]->setText(stats.promptTokens >= 0 ? locale.toString(stats.promptTokens) : dash);
-    m_numbers[2]->setText(stats.newTokens >= 0 ? locale.toString(stats.newTokens) : dash);
-    m_numbers[3]->setText(stats.stateBytes >= 0 ? tr("%1 MiB (%2 bytes)")
-                                                      .arg(locale.toString(static_cast<double>(stats.stateBytes) / (1024.0 * 1024.0), 'f', 3),
-                                                           locale.toString(stats.stateBytes))
-                                                : dash);
-}
-
 void ChatColumn::changeEvent(QEvent* event)
 {
     QFrame::changeEvent(event);
@@ -458,23 +377,8 @@ void ChatColumn::changeEvent(QEvent* event)
 void ChatColumn::restyle()
 {
     const ThemeColours colours = ThemeColours::of(palette());
-    const auto mute = [&](QLabel* label) {
-        QPalette p = palette();
-        p.setColor(QPalette::WindowText, colours.mutedText);
-        label->setPalette(p);
-    };
-    mute(m_status);
-    for (QLabel* caption : std::as_const(m_captions)) {
-        mute(caption);
-        QFont small = font();
-        small.setPointSizeF(std::max(7.0, font().pointSizeF() - 1));
-        caption->setFont(small);
-    }
-    QFont strong = font();
-    strong.setWeight(QFont::DemiBold);
-    for (QLabel* number : std::as_const(m_numbers))
-        number->setFont(strong);
-    QPalette banner = palette();
+    tintText(m_status, colours.mutedText);
+    QPalette banner;
     banner.setColor(QPalette::Window, colours.dark ? QColor(0x452722) : QColor(0xfdece9));
     banner.setColor(QPalette::WindowText, colours.dark ? QColor(0xffd0c8) : QColor(0x7d1a10));
     m_banner->setPalette(banner);

@@ -13,6 +13,7 @@ class QPushButton;
 
 namespace postnas {
 
+class ChatNumbers;
 class ChatTranscript;
 struct ChatModelChoice;
 
@@ -57,7 +58,7 @@ public:
     QComboBox* chooser() const { return m_chooser; }
     QPushButton* restartButton() const { return m_restart; }
     QString problemText() const; ///< empty: none is shown
-    QString statsText() const;
+    ChatNumbers* numbers() const { return m_numbers; }
 
 Q_SIGNALS:
     void stateChanged();
@@ -80,7 +81,6 @@ private:
     void onFailed(const QString& id, const Problem& problem);
     void onCrashed(const Problem& problem);
     void onToken(const QString& id, const QString& text);
-    void showStats(const ChatStats& stats);
     void selectInChooser();
     void restyle();
 
@@ -91,8 +91,7 @@ private:
     QFrame* m_banner;
     QLabel* m_bannerText;
     QPushButton* m_restart;
-    QVector<QLabel*> m_numbers; ///< tokens/s, prompt, new, state
-    QVector<QLabel*> m_captions;
+    ChatNumbers* m_numbers;
 
     QString m_model;
     QString m_device = QStringLiteral("auto");

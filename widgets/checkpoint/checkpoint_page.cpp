@@ -19,20 +19,16 @@
 #include "core/architecture/block_description.h"
 #include "core/base/text.h"
 #include "widgets/services/convert.h"
+#include "widgets/theme/labels.h"
 #include "widgets/theme/theme.h"
 
 namespace postnas {
 namespace {
 
-QLabel* plainLabel(QWidget* parent, double scale = 1, bool bold = false)
+QLabel* selectableLabel(QWidget* parent, double scale = 1, bool bold = false)
 {
-    auto* label = new QLabel(parent);
-    label->setTextFormat(Qt::PlainText);
+    QLabel* label = plainLabel(parent, scale, bold);
     label->setTextInteractionFlags(Qt::TextSelectableByMouse);
-    QFont font = label->font();
-    font.setPointSizeF(font.pointSizeF() * scale);
-    font.setBold(bold);
-    label->setFont(font);
     return label;
 }
 
@@ -65,7 +61,7 @@ QString blocksText(const Architecture& architecture)
 } // namespace
 
 CheckpointPage::CheckpointPage(QWidget* parent)
-    : QWidget(parent), m_stack(new QStackedWidget(this)), m_empty(plainLabel(this))
+    : QWidget(parent), m_stack(new QStackedWidget(this)), m_empty(selectableLabel(this))
 {
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(0, 0, 0, 0);
@@ -92,7 +88,7 @@ QWidget* CheckpointPage::makeSummary()
     auto* column = new QVBoxLayout(page);
     column->setContentsMargins(kSpaceLarge, kSpaceLarge, kSpaceLarge, kSpaceLarge);
     auto* top = new QHBoxLayout;
-    m_name = plainLabel(page, 1.5, true);
+    m_name = new ElidedLabel(page, 1.5, true);
     auto* edit = new QPushButton(tr("&Edit placement"), page);
     m_search = new QPushButton(tr("New &search…"), page);
     m_chat = new QPushButton(tr("C&hat"), page);
@@ -103,10 +99,10 @@ QWidget* CheckpointPage::makeSummary()
     for (QPushButton* button : {edit, m_search, m_chat})
         top->addWidget(button);
     column->addLayout(top);
-    m_path = plainLabel(page);
+    m_path = new ElidedLabel(page);
     m_path->setForegroundRole(QPalette::PlaceholderText);
     column->addWidget(m_path);
-    m_warnings = plainLabel(page);
+    m_warnings = selectableLabel(page);
     m_warnings->setWordWrap(true);
     m_warnings->setObjectName(QStringLiteral("checkpointWarnings"));
     column->addWidget(m_warnings);
@@ -125,17 +121,14 @@ QWidget* CheckpointPage::makeSummary()
     row->addWidget(scroll, 1);
 
     auto* right = new QVBoxLayout;
+    right->setSpacing(kSpace); // not the one between the columns
     QLabel* title = plainLabel(page, 1, true);
     title->setText(tr("State of one sequence"));
     right->addSpacing(kSpace);
-    right->addWidget(title, 0, Qt::AlignBottom);
+    right->addWidget(title);
     m_states = new QTableWidget(0, 4, page);
     m_states->setHorizontalHeaderLabels({tr("Context"), tr("Cache"), tr("Recurrent"), tr("Total")});
-    m_states->verticalHeader()->hide();
-    m_states->setEditTriggers(QAbstractItemView::NoEditTriggers);
-    m_states->setSelectionBehavior(QAbstractItemView::SelectRows);
-    m_states->setAlternatingRowColors(true);
-    m_states->setShowGrid(false);
+    styleTable(m_states);
     m_states->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
     m_states->setToolTip(tr("Keys and values in bfloat16, recurrent states in float32"));
     m_states->setAccessibleName(tr("State of one sequence by context"));
@@ -152,9 +145,9 @@ QWidget* CheckpointPage::makeProblem()
     column->setContentsMargins(48, 48, 48, 48);
     auto* icon = new QLabel(page);
     icon->setPixmap(style()->standardIcon(QStyle::SP_MessageBoxWarning).pixmap(48, 48));
-    m_problemTitle = plainLabel(page, 1.3, true);
-    m_problem = plainLabel(page);
-    m_hint = plainLabel(page);
+    m_problemTitle = selectableLabel(page, 1.3, true);
+    m_problem = selectableLabel(page);
+    m_hint = selectableLabel(page);
     m_problem->setObjectName(QStringLiteral("checkpointProblem"));
     for (QLabel* label : {m_problemTitle, m_problem, m_hint})
         label->setWordWrap(true);
@@ -198,10 +191,10 @@ void CheckpointPage::showProblem(const QString& path, const Problem& problem)
 
 void CheckpointPage::addRow(const QString& title, const QString& value, const QString& help)
 {
-    auto* name = plainLabel(m_formBox);
+    auto* name = selectableLabel(m_formBox);
     name->setText(title);
     name->setForegroundRole(QPalette::PlaceholderText);
-    auto* text = plainLabel(m_formBox);
+    auto* text = selectableLabel(m_formBox);
     text->setText(displayText(value));
     text->setWordWrap(true);
     text->setAccessibleName(title);
@@ -228,8 +221,8 @@ void CheckpointPage::showCheckpoint(const CheckpointSummary& summary)
     m_summary = summary;
     const Architecture& a = summary.architecture;
     const QLocale locale;
-    m_name->setText(displayText(summary.name));
-    m_path->setText(displayText(summary.path));
+    m_name->setFullText(displayText(summary.name));
+    m_path->setFullText(displayText(summary.path));
     QStringList warnings;
     for (const QString& warning : summary.warnings.mid(0, 8))
         warnings.append(QStringLiteral("⚠ ") + warning);

@@ -15,6 +15,8 @@ class QTableWidget;
 
 namespace postnas {
 
+class ElidedLabel;
+
 class CheckpointPage : public QWidget {
     Q_OBJECT
 public:
@@ -45,8 +47,8 @@ private:
     std::optional<CheckpointSummary> m_summary;
     QStackedWidget* m_stack;
     QLabel* m_empty;
-    QLabel* m_name;
-    QLabel* m_path;
+    ElidedLabel* m_name;
+    ElidedLabel* m_path;
     QFormLayout* m_form = nullptr;
     QWidget* m_formBox;
     QTableWidget* m_states;

@@ -71,12 +71,12 @@ void mergeScores(HeatmapCell& cell, const std::map<std::string, double>& scores,
 
 } // namespace
 
-double HeatmapCell::value(HeatmapMetric metric) const
+double HeatmapCell::value(ScoreMetric metric) const
 {
     switch (metric) {
-    case HeatmapMetric::Accuracy: return accuracy;
-    case HeatmapMetric::NegativeLoss: return negativeLoss;
-    case HeatmapMetric::Objective: break;
+    case ScoreMetric::Accuracy: return accuracy;
+    case ScoreMetric::NegativeLoss: return negativeLoss;
+    case ScoreMetric::Objective: break;
     }
     return objective;
 }

@@ -11,10 +11,9 @@
 
 #include "core/base/json.h"
 #include "core/jobs/event.h"
+#include "widgets/plots/score_metric.h"
 
 namespace postnas {
-
-enum class HeatmapMetric { Objective, Accuracy, NegativeLoss };
 
 /// One evaluated placement's scores on one task; NaN where not known (yet).
 struct HeatmapCell {
@@ -22,7 +21,7 @@ struct HeatmapCell {
     double negativeLoss = std::numeric_limits<double>::quiet_NaN(); ///< minus the loss on the correct answer, in nats
     double objective = std::numeric_limits<double>::quiet_NaN();    ///< what the search maximised
 
-    double value(HeatmapMetric metric) const;
+    double value(ScoreMetric metric) const;
     bool known() const { return !std::isnan(accuracy) || !std::isnan(negativeLoss) || !std::isnan(objective); }
 };
 

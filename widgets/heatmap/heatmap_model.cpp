@@ -13,7 +13,7 @@ HeatmapModel::HeatmapModel(QObject* parent)
 {
 }
 
-void HeatmapModel::setData(const HeatmapData& data, HeatmapMetric metric)
+void HeatmapModel::setData(const HeatmapData& data, ScoreMetric metric)
 {
     // Live updates only change numbers: a reset would lose selection and scroll position ten times a second.
     bool sameShape = data.layers == m_data.layers && data.tasks.size() == m_data.tasks.size();

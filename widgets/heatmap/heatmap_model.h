@@ -16,7 +16,7 @@ public:
 
     explicit HeatmapModel(QObject* parent = nullptr);
 
-    void setData(const HeatmapData& data, HeatmapMetric metric);
+    void setData(const HeatmapData& data, ScoreMetric metric);
     int columnOfRow(int row) const { return row - 1; } ///< HeatmapPlot's column: -1 none, layers: all
     int rowOfColumn(int column) const { return column + 1; }
 
@@ -29,7 +29,7 @@ private:
     double value(int row, int task) const;
 
     HeatmapData m_data;
-    HeatmapMetric m_metric = HeatmapMetric::Accuracy;
+    ScoreMetric m_metric = ScoreMetric::Accuracy;
 };
 
 } // namespace postnas

@@ -1,9 +1,9 @@
-// Draws the heatmap's cells as vectors (sharp in SVG at any size) and handles mouse, hover and keyboard.
+// Where the cells of the heatmap are, what they say, and their colours; drawing and input have files of their own.
 #include "widgets/heatmap/heatmap_plot.h"
 
 #include <algorithm>
 
-#include "widgets/plots/export.h"
+#include "widgets/heatmap/heatmap_cells.h"
 #include "widgets/services/convert.h"
 #include "widgets/theme/colour_map.h"
 #include "widgets/theme/plot_theme.h"
@@ -13,140 +13,17 @@ namespace postnas {
 
 namespace {
 
-constexpr double kGap = 0.35;        // between the layers and the columns "none" and "all", in columns
 constexpr double kMaxCellHeight = 76; // pixels; few tasks do not become towers
-constexpr double kMarkRoom = 16;     // pixels below the cells for the marks of the board's placement
-
-QString number(double value, bool signedForm)
-{
-    if (std::isnan(value))
-        return QStringLiteral("–");
-    QString text = QString::number(value, 'f', 2);
-    if (text == QLatin1String("-0.00"))
-        text = QStringLiteral("0.00");
-    if (signedForm && value > 0)
-        text.prepend(QLatin1Char('+'));
-    return text.replace(QLatin1Char('-'), QChar(0x2212));
-}
+constexpr double kMarkRoom = 16; // pixels below the cells for the marks of the board's placement
 
 double columnX(int column, int layers)
 {
     if (column == HeatmapPlot::kNone)
-        return -kGap;
-    return column < layers ? column + 1.0 : layers + 1 + kGap;
+        return -kHeatmapGap;
+    return column < layers ? column + 1.0 : layers + 1 + kHeatmapGap;
 }
 
 } // namespace
-
-/// The plottable behind the cells; geometry and colours come from the plot.
-class HeatmapCells : public QCPAbstractPlottable {
-public:
-    explicit HeatmapCells(HeatmapPlot* plot)
-        : QCPAbstractPlottable(plot->xAxis2, plot->yAxis)
-        , m_plot(plot)
-    {
-        setAntialiased(false);
-    }
-
-    double selectTest(const QPointF&, bool, QVariant*) const override { return -1; }
-    QCPRange getKeyRange(bool& found, QCP::SignDomain) const override
-    {
-        found = true;
-        return {-kGap - 0.5, m_plot->m_data.layers + 1 + kGap + 0.5};
-    }
-    QCPRange getValueRange(bool& found, QCP::SignDomain, const QCPRange&) const override
-    {
-        found = true;
-        return {-0.5, static_cast<double>(m_plot->m_data.tasks.size()) - 0.5};
-    }
-
-protected:
-    void draw(QCPPainter* painter) override
-    {
-        const ThemeColours colours = ThemeColours::of(m_plot->palette());
-        const int layers = m_plot->m_data.layers;
-        for (int task = 0; task < m_plot->m_data.tasks.size(); ++task) {
-            for (int column = HeatmapPlot::kNone; column <= layers; ++column)
-                drawCell(painter, task, column, colours);
-        }
-        drawMarks(painter, colours);
-        if (m_plot->m_hoverTask >= 0)
-            drawFrame(painter, m_plot->cellRect(m_plot->m_hoverTask, m_plot->m_hoverColumn), colours, 1);
-        if (m_plot->hasFocus())
-            drawFrame(painter, m_plot->cellRect(m_plot->m_task, m_plot->m_column), colours, 2);
-    }
-    void drawLegendIcon(QCPPainter*, const QRectF&) const override { }
-
-private:
-    void drawCell(QCPPainter* painter, int task, int column, const ThemeColours& colours)
-    {
-        const QRect rect = m_plot->cellRect(task, column);
-        if (rect.isEmpty())
-            return;
-        const double value = m_plot->cellValue(task, column);
-        painter->setAntialiasing(false);
-        if (std::isnan(value)) {
-            painter->setPen(QPen(colours.border, 1, Qt::DotLine));
-            painter->setBrush(Qt::NoBrush);
-            painter->drawRect(rect.adjusted(0, 0, -1, -1));
-            return;
-        }
-        const QColor fill = m_plot->cellColour(task, column);
-        painter->fillRect(rect, fill);
-        const QColor ink = readableOn(fill);
-        const bool best = m_plot->isBest(task, column);
-        if (best) {
-            const double size = std::clamp(std::min(rect.width(), rect.height()) * 0.22, 4.0, 10.0);
-            const QPointF corner = rect.topLeft() + QPointF(2, 2);
-            painter->setAntialiasing(true);
-            painter->setPen(Qt::NoPen);
-            painter->setBrush(ink);
-            painter->drawPolygon(QPolygonF {corner, corner + QPointF(size, 0), corner + QPointF(0, size)});
-        }
-        if (!m_plot->m_numbers)
-            return;
-        QFont font = m_plot->font();
-        font.setBold(best);
-        font.setPointSizeF(std::max(7.0, font.pointSizeF() - 0.5));
-        const QString text = number(value, m_plot->m_scale == HeatmapScale::Difference);
-        const QFontMetrics metrics(font);
-        if (metrics.horizontalAdvance(text) > rect.width() - 4 || metrics.height() > rect.height())
-            return;
-        painter->setFont(font);
-        painter->setPen(ink);
-        painter->drawText(rect, Qt::AlignCenter, text);
-    }
-
-    void drawMarks(QCPPainter* painter, const ThemeColours& colours)
-    {
-        const int last = static_cast<int>(m_plot->m_data.tasks.size()) - 1;
-        painter->setAntialiasing(true);
-        painter->setPen(Qt::NoPen);
-        painter->setBrush(colours.accent);
-        for (const int layer : std::as_const(m_plot->m_marked)) {
-            const QRect rect = m_plot->cellRect(last, layer);
-            if (rect.isEmpty())
-                continue;
-            const QPointF top(rect.center().x() + 0.5, rect.bottom() + 5);
-            painter->drawPolygon(QPolygonF {top, top + QPointF(5, 8), top + QPointF(-5, 8)});
-        }
-    }
-
-    static void drawFrame(QCPPainter* painter, const QRect& rect, const ThemeColours& colours, int width)
-    {
-        if (rect.isEmpty())
-            return;
-        painter->setAntialiasing(false);
-        painter->setBrush(Qt::NoBrush);
-        // Two rings, so that it shows on every colour of the map.
-        painter->setPen(QPen(colours.surface, width, Qt::SolidLine, Qt::SquareCap, Qt::MiterJoin));
-        painter->drawRect(rect.adjusted(width, width, -width - 1, -width - 1));
-        painter->setPen(QPen(colours.text, width, Qt::SolidLine, Qt::SquareCap, Qt::MiterJoin));
-        painter->drawRect(rect.adjusted(-1, -1, 0, 0));
-    }
-
-    HeatmapPlot* m_plot;
-};
 
 HeatmapPlot::HeatmapPlot(QWidget* parent)
     : QCustomPlot(parent)
@@ -178,7 +55,7 @@ HeatmapPlot::HeatmapPlot(QWidget* parent)
     refresh();
 }
 
-void HeatmapPlot::setData(const HeatmapData& data, HeatmapMetric metric)
+void HeatmapPlot::setData(const HeatmapData& data, ScoreMetric metric)
 {
     m_data = data;
     m_metric = metric;
@@ -291,9 +168,9 @@ QString HeatmapPlot::cellText(int task, int column) const
     const auto add = [&](const QString& label, double value, double none) {
         if (std::isnan(value))
             return;
-        QString line = QStringLiteral("%1  %2").arg(label, QString::number(value, 'f', 4));
+        QString line = QStringLiteral("%1  %2").arg(label, heatmapNumber(value, 4));
         if (!std::isnan(none) && column != kNone)
-            line += tr("  (%1 against none)").arg(number(value - none, true));
+            line += tr("  (%1 against none)").arg(heatmapNumber(value - none, 2, true));
         lines += line;
     };
     add(tr("accuracy"), found->accuracy, row.none.accuracy);
@@ -302,100 +179,6 @@ QString HeatmapPlot::cellText(int task, int column) const
     if (!found->known())
         lines += tr("not scored yet");
     return lines.join(QLatin1Char('\n'));
-}
-
-bool HeatmapPlot::cellAt(const QPoint& at, int* task, int* column) const
-{
-    const int row = qRound(yAxis->pixelToCoord(at.y()));
-    for (int c = kNone; c <= m_data.layers; ++c) {
-        if (cellRect(row, c).adjusted(-1, -1, 1, 1).contains(at)) {
-            *task = row;
-            *column = c;
-            return true;
-        }
-    }
-    return false;
-}
-
-void HeatmapPlot::moveCursor(int task, int column)
-{
-    setCursorCell(task, column);
-    Q_EMIT cursorMoved(m_task, m_column);
-}
-
-void HeatmapPlot::mousePressEvent(QMouseEvent* event)
-{
-    m_pressTask = -1;
-    if (event->button() == Qt::LeftButton && cellAt(event->position().toPoint(), &m_pressTask, &m_pressColumn))
-        moveCursor(m_pressTask, m_pressColumn);
-}
-
-void HeatmapPlot::mouseReleaseEvent(QMouseEvent* event)
-{
-    int task = -1, column = 0;
-    if (event->button() == Qt::LeftButton && cellAt(event->position().toPoint(), &task, &column) && task == m_pressTask
-        && column == m_pressColumn)
-        Q_EMIT cellActivated(task, column);
-    m_pressTask = -1;
-}
-
-void HeatmapPlot::mouseMoveEvent(QMouseEvent* event)
-{
-    int task = -1, column = 0;
-    const QPoint at = event->position().toPoint();
-    const bool inside = cellAt(at, &task, &column);
-    if (task == m_hoverTask && column == m_hoverColumn)
-        return;
-    m_hoverTask = inside ? task : -1;
-    m_hoverColumn = column;
-    if (inside)
-        QToolTip::showText(event->globalPosition().toPoint(), plainToolTip(cellText(task, column)), this, cellRect(task, column));
-    else
-        QToolTip::hideText();
-    setCursor(inside && column >= 0 && column < m_data.layers ? Qt::PointingHandCursor : Qt::ArrowCursor);
-    replot(rpQueuedReplot);
-}
-
-void HeatmapPlot::leaveEvent(QEvent* event)
-{
-    QCustomPlot::leaveEvent(event);
-    m_hoverTask = -1;
-    replot(rpQueuedReplot);
-}
-
-void HeatmapPlot::keyPressEvent(QKeyEvent* event)
-{
-    switch (event->key()) {
-    case Qt::Key_Left: moveCursor(m_task, m_column - 1); break;
-    case Qt::Key_Right: moveCursor(m_task, m_column + 1); break;
-    case Qt::Key_Up: moveCursor(m_task - 1, m_column); break;
-    case Qt::Key_Down: moveCursor(m_task + 1, m_column); break;
-    case Qt::Key_Home: moveCursor(m_task, kNone); break;
-    case Qt::Key_End: moveCursor(m_task, m_data.layers); break;
-    case Qt::Key_Return:
-    case Qt::Key_Enter:
-    case Qt::Key_Space:
-        if (!m_data.isEmpty())
-            Q_EMIT cellActivated(m_task, m_column);
-        break;
-    default: QCustomPlot::keyPressEvent(event); return;
-    }
-    if (!m_data.isEmpty()) {
-        const QRect rect = cellRect(m_task, m_column);
-        QToolTip::showText(mapToGlobal(rect.bottomLeft()), plainToolTip(cellText(m_task, m_column)), this);
-    }
-}
-
-void HeatmapPlot::focusInEvent(QFocusEvent* event)
-{
-    QCustomPlot::focusInEvent(event);
-    replot(rpQueuedReplot);
-}
-
-void HeatmapPlot::focusOutEvent(QFocusEvent* event)
-{
-    QCustomPlot::focusOutEvent(event);
-    replot(rpQueuedReplot);
 }
 
 void HeatmapPlot::changeEvent(QEvent* event)
@@ -472,7 +255,7 @@ void HeatmapPlot::fitCells()
     const double room = std::max(1.0, height - kMarkRoom);
     const double cellHeight = std::min(kMaxCellHeight, room / std::max(1.0, tasks));
     yAxis->setRange(-0.5, -0.5 + height / cellHeight);
-    xAxis2->setRange(-kGap - 0.5, m_data.layers + 1 + kGap + 0.5);
+    xAxis2->setRange(-kHeatmapGap - 0.5, m_data.layers + 1 + kHeatmapGap + 0.5);
 }
 
 void HeatmapPlot::refresh()
@@ -516,8 +299,8 @@ void HeatmapPlot::refresh()
         m_colourScale->setDataRange({m_low, m_high > m_low ? m_high : m_low + 1e-6});
     }
     m_colourScale->axis()->setTicker(ticker);
-    const QString metric = m_metric == HeatmapMetric::Accuracy ? tr("Accuracy")
-        : m_metric == HeatmapMetric::NegativeLoss              ? tr("Minus loss (nats)")
+    const QString metric = m_metric == ScoreMetric::Accuracy ? tr("Accuracy")
+        : m_metric == ScoreMetric::NegativeLoss              ? tr("Minus loss (nats)")
                                                                : tr("Objective");
     m_colourScale->setLabel(m_scale == HeatmapScale::Difference ? tr("%1, difference to none").arg(metric)
                                 : m_scale == HeatmapScale::PerTask ? tr("%1, within each task").arg(metric)

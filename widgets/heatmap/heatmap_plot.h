@@ -25,7 +25,7 @@ public:
 
     explicit HeatmapPlot(QWidget* parent = nullptr);
 
-    void setData(const HeatmapData& data, HeatmapMetric metric);
+    void setData(const HeatmapData& data, ScoreMetric metric);
     void setScale(HeatmapScale scale);
     void setShowNumbers(bool on);
     void setMarkedLayers(const QVector<int>& layers);
@@ -68,7 +68,7 @@ private:
     void refresh();
 
     HeatmapData m_data;
-    HeatmapMetric m_metric = HeatmapMetric::Accuracy;
+    ScoreMetric m_metric = ScoreMetric::Accuracy;
     HeatmapScale m_scale = HeatmapScale::Absolute;
     bool m_numbers = true;
     QVector<int> m_marked;

@@ -1,14 +1,12 @@
 // The layer-by-task heatmap with its table: which layer matters for which task.
 #pragma once
 
-#include <QWidget>
-
 #include "widgets/heatmap/heatmap_data.h"
+#include "widgets/plots/plot_table_view.h"
 
 class QCheckBox;
 class QComboBox;
-class QLabel;
-class QTableView;
+class QSortFilterProxyModel;
 
 namespace postnas {
 
@@ -17,7 +15,7 @@ class HeatmapPlot;
 
 /// A plot of coloured cells (tasks down, layers across, numbered from 1) between the columns "none" and "all", and a sortable
 /// table of the same values. A click, Return or Space on a layer's cell emits layerActivated.
-class HeatmapView : public QWidget {
+class HeatmapView : public PlotTableView {
     Q_OBJECT
 
 public:
@@ -33,37 +31,26 @@ public:
     /// Keeps table and plot on this layer (from 0) without emitting layerActivated.
     void setCurrentLayer(int layer);
 
-    HeatmapMetric metric() const;
-    void setMetric(HeatmapMetric metric);
+    ScoreMetric metric() const;
+    void setMetric(ScoreMetric metric);
 
     HeatmapPlot* plot() const { return m_plot; }
-    QTableView* table() const { return m_table; }
-
-    /// The table as it is shown (metric, order), with a header line.
-    QString toCsv() const;
-    /// `file` ends in .png, .svg or .csv. Throws Error(Resource) when it cannot be written, Error(Usage) for other endings.
-    void exportTo(const QString& file) const;
 
 Q_SIGNALS:
     void layerActivated(int layer); ///< from 0; the UI shows layer + 1
-
-protected:
-    void changeEvent(QEvent* event) override;
 
 private:
     void refresh();
     void updateCaption();
     void selectTableRow(int column); ///< HeatmapPlot's column
-    void exportWithDialog();
 
     HeatmapData m_data;
     HeatmapModel* m_model = nullptr;
     HeatmapPlot* m_plot = nullptr;
-    QTableView* m_table = nullptr;
+    QSortFilterProxyModel* m_proxy = nullptr;
     QComboBox* m_metric = nullptr;
     QComboBox* m_scale = nullptr;
     QCheckBox* m_numbers = nullptr;
-    QLabel* m_caption = nullptr;
     bool m_hasMarks = false;
 };
 

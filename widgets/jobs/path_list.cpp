@@ -20,7 +20,8 @@ PathList::PathList(Kind kind, const QString& what, const QString& filter, QWidge
     m_list->setSelectionMode(QAbstractItemView::ExtendedSelection);
     m_list->setTextElideMode(Qt::ElideLeft);
     m_list->setAccessibleName(what);
-    m_list->setMaximumHeight(84);
+    m_list->setMinimumHeight(m_list->fontMetrics().height() * 4);
+    setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Expanding);
     auto* row = new QHBoxLayout(this);
     row->setContentsMargins(0, 0, 0, 0);
     row->addWidget(m_list, 1);

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
-#include <string>
 
 #include <QComboBox>
 #include <QHBoxLayout>
@@ -16,71 +14,19 @@
 #include <QSplitter>
 #include <QStackedWidget>
 #include <QTableWidget>
-#include <QTreeWidget>
 #include <QVBoxLayout>
 
 #include "widgets/jobs/log_view.h"
+#include "widgets/jobs/result_tree.h"
 #include "widgets/plots/line_plot.h"
 #include "widgets/services/convert.h"
+#include "widgets/theme/labels.h"
 #include "widgets/theme/theme.h"
 
 namespace postnas {
 namespace {
 
 constexpr int kMaxMetrics = 200;
-constexpr int kMaxResultRows = 500;
-
-QLabel* plainLabel(QWidget* parent)
-{
-    auto* label = new QLabel(parent);
-    label->setTextFormat(Qt::PlainText);
-    label->setWordWrap(true);
-    return label;
-}
-
-/// Lists of layers count from 0 in files and from 1 on the screen.
-bool isLayerList(const std::string& key, const Json& value)
-{
-    static const std::set<std::string> names {"full", "sliding", "layers", "found_layers", "full_layers"};
-    return names.count(key) != 0 && value.is_array() &&
-           std::all_of(value.begin(), value.end(), [](const Json& entry) { return entry.is_number_integer(); });
-}
-
-QString layerNumbers(const Json& list)
-{
-    QStringList numbers;
-    for (const Json& layer : list)
-        numbers.append(QLocale().toString(layer.get<qint64>() + 1));
-    return numbers.isEmpty() ? RunPage::tr("none") : numbers.join(QStringLiteral(", "));
-}
-
-void addValues(QTreeWidgetItem* parent, const Json& values, int depth, int& budget)
-{
-    for (const auto& [key, value] : values.items()) {
-        if (budget-- <= 0)
-            return;
-        QString title = displayText(toQString(key), 200);
-        if (values.is_array()) {
-            // Entries of a list go by what they are about, or by their number.
-            const bool named = value.is_object() && value.contains("task") && value["task"].is_string();
-            title = named ? displayText(toQString(value["task"].get<std::string>()), 200) : QString::number(parent->childCount() + 1);
-        }
-        auto* item = new QTreeWidgetItem(parent, {title, QString()});
-        const bool nested = value.is_object() || (value.is_array() && !value.empty() && value.front().is_object());
-        if (isLayerList(key, value))
-            item->setText(1, layerNumbers(value));
-        else if (nested && depth < 4)
-            addValues(item, value, depth + 1, budget);
-        else if (value.is_string())
-            item->setText(1, displayText(toQString(value.get<std::string>()), 500));
-        else if (value.is_number_float())
-            item->setText(1, QLocale().toString(value.get<double>(), 'g', 6));
-        else if (value.is_number_integer())
-            item->setText(1, QLocale().toString(value.get<qint64>()));
-        else
-            item->setText(1, displayText(toQString(dumpJson(value)), 500));
-    }
-}
 
 } // namespace
 
@@ -105,6 +51,7 @@ RunPage::RunPage(QWidget* parent) : QWidget(parent), m_stack(new QStackedWidget(
     auto* empty = new QWidget(this);
     auto* column = new QVBoxLayout(empty);
     QLabel* text = plainLabel(empty);
+    text->setWordWrap(true);
     text->setAlignment(Qt::AlignCenter);
     text->setText(tr("No run is selected. A placement search finds which layers need full attention."));
     auto* search = new QPushButton(tr("&New search…"), empty);
@@ -128,11 +75,8 @@ QWidget* RunPage::makeBody()
     auto* column = new QVBoxLayout(page);
     column->setContentsMargins(kSpaceLarge, kSpaceLarge, kSpaceLarge, kSpaceLarge);
     auto* top = new QHBoxLayout;
-    m_title = plainLabel(page);
-    QFont font = m_title->font();
-    font.setPointSizeF(font.pointSizeF() * 1.3);
-    font.setBold(true);
-    m_title->setFont(font);
+    m_title = plainLabel(page, 1.3, true);
+    m_title->setWordWrap(true);
     m_stop = new QPushButton(tr("S&top"), page);
     m_stop->setToolTip(tr("Ask the worker to save a checkpoint and end; the run can be resumed"));
     m_resume = new QPushButton(tr("&Resume"), page);
@@ -159,6 +103,7 @@ QWidget* RunPage::makeBody()
     });
     column->addLayout(top);
     m_status = plainLabel(page);
+    m_status->setWordWrap(true);
     m_status->setObjectName(QStringLiteral("runStatus"));
     m_status->setTextInteractionFlags(Qt::TextSelectableByMouse);
     column->addWidget(m_status);
@@ -184,6 +129,8 @@ QWidget* RunPage::makeBody()
     auto* curveLabel = new QLabel(tr("C&urve"), chart);
     m_metric = new QComboBox(chart);
     m_metric->setSizeAdjustPolicy(QComboBox::AdjustToContents);
+    m_metric->setMinimumContentsLength(12);
+    m_metric->setEnabled(false);
     m_metric->setToolTip(tr("Which number of the run is drawn"));
     curveLabel->setBuddy(m_metric);
     chooser->addWidget(curveLabel);
@@ -197,19 +144,11 @@ QWidget* RunPage::makeBody()
     auto* side = new QSplitter(Qt::Vertical, page);
     m_table = new QTableWidget(0, 4, side);
     m_table->setHorizontalHeaderLabels({tr("Metric"), tr("Step"), tr("Value"), tr("Lowest")});
-    m_table->verticalHeader()->hide();
-    m_table->setEditTriggers(QAbstractItemView::NoEditTriggers);
-    m_table->setSelectionBehavior(QAbstractItemView::SelectRows);
-    m_table->setShowGrid(false);
-    m_table->setAlternatingRowColors(true);
+    styleTable(m_table);
     m_table->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     m_table->horizontalHeader()->setStretchLastSection(true);
     m_table->setAccessibleName(tr("Newest values"));
-    m_results = new QTreeWidget(side);
-    m_results->setHeaderLabels({tr("Result"), tr("Value")});
-    m_results->header()->setSectionResizeMode(0, QHeaderView::ResizeToContents);
-    m_results->setAlternatingRowColors(true);
-    m_results->setAccessibleName(tr("Results"));
+    m_results = new ResultTree(side);
     connect(m_table, &QTableWidget::cellClicked, this, [this](int row) { m_metric->setCurrentText(m_table->item(row, 0)->text()); });
 
     auto* splitter = new QSplitter(Qt::Horizontal, page);
@@ -250,9 +189,11 @@ void RunPage::showRun(JobLauncher* launcher, const QString& title)
     m_launcher = launcher;
     m_takesLong = false;
     m_stage.clear();
+    m_lastProgress.reset();
     m_curves.clear();
     m_rows.clear();
     m_metric->clear();
+    m_metric->setEnabled(false);
     m_plot->clear();
     m_table->setRowCount(0);
     m_results->clear();
@@ -292,22 +233,35 @@ void RunPage::refreshState()
     else if (status.state == RunState::Running)
         text = tr("Running as process %1. It goes on when this window is closed.").arg(m_launcher->processId());
     m_status->setText(displayText(text));
-    const ThemeColours colours = ThemeColours::of(palette());
-    QPalette tinted = palette();
-    if (status.state == RunState::Failed || status.state == RunState::Broken)
-        tinted.setColor(QPalette::WindowText, colours.danger);
-    else if (status.state == RunState::Interrupted || m_takesLong)
-        tinted.setColor(QPalette::WindowText, colours.warning);
-    else if (status.state == RunState::Finished)
-        tinted.setColor(QPalette::WindowText, colours.success);
-    m_status->setPalette(tinted);
+    tintStatus();
     m_stop->setEnabled(status.state == RunState::Running || status.state == RunState::Starting);
     m_resume->setEnabled(!status.isActive() && status.state != RunState::Finished && status.state != RunState::Broken &&
                          (status.resumable || status.state == RunState::Prepared));
     m_resume->setText(status.state == RunState::Prepared ? tr("Sta&rt") : tr("&Resume"));
     m_kill->setVisible(m_takesLong && status.isActive());
-    settleProgress();
+    showProgress();
     Q_EMIT stateChanged();
+}
+
+void RunPage::tintStatus()
+{
+    const ThemeColours colours = ThemeColours::of(palette());
+    const RunState state = m_launcher ? m_launcher->state() : RunState::Prepared;
+    if (state == RunState::Failed || state == RunState::Broken)
+        tintText(m_status, colours.danger);
+    else if (state == RunState::Interrupted || m_takesLong)
+        tintText(m_status, colours.warning);
+    else if (state == RunState::Finished)
+        tintText(m_status, colours.success);
+    else
+        tintText(m_status, colours.text);
+}
+
+void RunPage::changeEvent(QEvent* event)
+{
+    QWidget::changeEvent(event);
+    if (event->type() == QEvent::PaletteChange && m_status != nullptr)
+        tintStatus();
 }
 
 void RunPage::applyEvents(const EventBatch& batch)
@@ -321,49 +275,50 @@ void RunPage::applyEvents(const EventBatch& batch)
             progress = p;
         } else if (const auto* stage = std::get_if<event::Stage>(&event.body)) {
             progress = nullptr;
+            m_lastProgress.reset();
             m_stage = displayText(toQString(stage->name), 100);
             m_stageLabel->setText(stage->count > 0 ? tr("Stage %1 of %2: %3").arg(stage->index + 1).arg(stage->count).arg(m_stage) : m_stage);
             m_progress->setRange(0, 0);
             m_rate->clear();
         } else if (const auto* result = std::get_if<event::Result>(&event.body)) {
-            applyResult(*result);
+            m_results->addResult(*result);
         }
         if (const QString line = eventLine(event); !line.isEmpty())
             lines.append(line);
     }
-    if (progress != nullptr) {
-        // Any total fits: the bar counts in thousandths.
-        if (progress->total > 0) {
-            m_progress->setRange(0, 1000);
-            m_progress->setValue(static_cast<int>(1000.0 * double(progress->done) / double(progress->total)));
-        } else {
-            m_progress->setRange(0, 0);
-        }
-        QStringList parts;
-        const QString unit = displayText(toQString(progress->unit), 40);
-        parts.append(progress->total > 0 ? tr("%L1 of %L2 %3").arg(progress->done).arg(progress->total).arg(unit)
-                                         : tr("%L1 %2").arg(progress->done).arg(unit));
-        if (std::isfinite(progress->rate))
-            parts.append(tr("%L1 %2/s").arg(progress->rate, 0, 'g', 3).arg(unit));
-        if (const QString left = durationText(progress->etaSeconds); !left.isEmpty() && progress->done < progress->total)
-            parts.append(tr("%1 left").arg(left));
-        m_rate->setText(parts.join(QStringLiteral(" · ")));
-    }
-    settleProgress();
+    if (progress != nullptr)
+        m_lastProgress = *progress;
+    showProgress();
     Q_EMIT logLines(lines);
 }
 
-void RunPage::settleProgress()
+void RunPage::showProgress()
 {
+    const bool active = m_launcher && m_launcher->status().isActive();
+    if (m_lastProgress) {
+        const event::Progress& progress = *m_lastProgress;
+        // Any total fits: the bar counts in thousandths.
+        m_progress->setRange(0, progress.total > 0 ? 1000 : 0);
+        if (progress.total > 0)
+            m_progress->setValue(static_cast<int>(1000.0 * double(progress.done) / double(progress.total)));
+        QStringList parts;
+        const QString unit = displayText(toQString(progress.unit), 40);
+        parts.append(progress.total > 0 ? tr("%L1 of %L2 %3").arg(progress.done).arg(progress.total).arg(unit)
+                                        : tr("%L1 %2").arg(progress.done).arg(unit));
+        // How fast and how long: of a worker that is at work.
+        if (active && std::isfinite(progress.rate))
+            parts.append(tr("%L1 %2/s").arg(progress.rate, 0, 'g', 3).arg(unit));
+        if (const QString left = durationText(progress.etaSeconds); active && !left.isEmpty() && progress.done < progress.total)
+            parts.append(tr("%1 left").arg(left));
+        m_rate->setText(parts.join(QStringLiteral(" · ")));
+    }
     // A bar that moves for ever says that something is at work.
-    if (!m_launcher || m_launcher->status().isActive())
-        return;
-    if (m_launcher->state() == RunState::Finished) {
-        m_progress->setRange(0, 1);
-        m_progress->setValue(1);
-    } else if (m_progress->maximum() == 0) {
-        m_progress->setRange(0, 1);
-        m_progress->setValue(0);
+    if (m_launcher && !active) {
+        const bool finished = m_launcher->state() == RunState::Finished;
+        if (finished || m_progress->maximum() == 0) {
+            m_progress->setRange(0, 1);
+            m_progress->setValue(finished ? 1 : 0);
+        }
     }
 }
 
@@ -383,6 +338,7 @@ void RunPage::applyMetric(const event::Metric& metric)
             m_table->setItem(row, column, item);
         }
         m_metric->addItem(name);
+        m_metric->setEnabled(true);
         if (name.contains(QLatin1String("loss")) && !m_metric->currentText().contains(QLatin1String("loss")))
             m_metric->setCurrentText(name);
     }
@@ -409,15 +365,6 @@ void RunPage::redrawCurve()
     if (const auto it = m_curves.constFind(name); it != m_curves.constEnd())
         for (qsizetype i = 0; i < it->first.size(); ++i)
             m_plot->appendPoint(name, it->first[i], it->second[i]);
-}
-
-void RunPage::applyResult(const event::Result& result)
-{
-    auto* item = new QTreeWidgetItem(m_results, {displayText(toQString(result.artifact), 200), displayText(toQString(result.path), 500)});
-    int budget = kMaxResultRows;
-    if (result.values.is_object())
-        addValues(item, result.values, 0, budget);
-    item->setExpanded(true);
 }
 
 QString RunPage::statusText() const { return m_status->text(); }

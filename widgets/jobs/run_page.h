@@ -1,6 +1,8 @@
 // The page "Run": what a run is doing, its progress and curves, and the buttons to stop and resume it.
 #pragma once
 
+#include <optional>
+
 #include <QPointer>
 #include <QWidget>
 
@@ -13,11 +15,11 @@ class QProgressBar;
 class QPushButton;
 class QStackedWidget;
 class QTableWidget;
-class QTreeWidget;
 
 namespace postnas {
 
 class LinePlot;
+class ResultTree;
 
 class RunPage : public QWidget {
     Q_OBJECT
@@ -46,12 +48,15 @@ Q_SIGNALS:
     /// Everything that is in the run's file has been shown.
     void caughtUp();
 
+protected:
+    void changeEvent(QEvent* event) override;
+
 private:
     void applyEvents(const EventBatch& batch);
     void applyMetric(const event::Metric& metric);
-    void applyResult(const event::Result& result);
     void refreshState();
-    void settleProgress();
+    void tintStatus();
+    void showProgress();
     void redrawCurve();
     QWidget* makeBody();
 
@@ -61,10 +66,11 @@ private:
     QHash<QString, int> m_rows;                                      ///< metric -> row of the table
     bool m_takesLong = false;
     QString m_stage;
+    std::optional<event::Progress> m_lastProgress; ///< of the present stage
 
     QStackedWidget* m_stack;
     QLabel* m_title;
-    QLabel* m_status;
+    QLabel* m_status = nullptr;
     QLabel* m_stageLabel;
     QLabel* m_rate;
     QProgressBar* m_progress;
@@ -74,7 +80,7 @@ private:
     QComboBox* m_metric;
     LinePlot* m_plot;
     QTableWidget* m_table;
-    QTreeWidget* m_results;
+    ResultTree* m_results;
 };
 
 /// "1:02:03", "4:05", "under a second".

@@ -18,16 +18,16 @@ constexpr int kLeading = 3;  // Origin, Placement, FullLayers
 constexpr int kTrailing = 7; // Mean, Throughput, StateSize, Parameters, Objective, Pareto, Id
 constexpr qsizetype kMaxTasks = 256; // events come from outside; more columns serve nobody
 
-double metricOf(const std::map<std::string, double>& scores, CandidateMetric metric)
+double metricOf(const std::map<std::string, double>& scores, ScoreMetric metric)
 {
     const auto get = [&](const char* key) {
         const auto found = scores.find(key);
         return found == scores.end() ? kNan : found->second;
     };
     switch (metric) {
-    case CandidateMetric::Accuracy: return get("accuracy");
-    case CandidateMetric::NegativeLoss: return get("negative_loss");
-    case CandidateMetric::Objective: break;
+    case ScoreMetric::Accuracy: return get("accuracy");
+    case ScoreMetric::NegativeLoss: return get("negative_loss");
+    case ScoreMetric::Objective: break;
     }
     const double objective = get("objective");
     return std::isnan(objective) ? get("accuracy") : objective;
@@ -112,6 +112,11 @@ void CandidateModel::clear()
 
 void CandidateModel::addCandidate(const event::Candidate& candidate)
 {
+    if (m_candidates.empty()) {
+        // A sorting proxy forgets its column when columns come before there is a row.
+        setCandidates({candidate});
+        return;
+    }
     const int taskEnd = kLeading + static_cast<int>(m_tasks.size());
     const qsizetype before = m_tasks.size();
     if (learnTasks(candidate)) {
@@ -138,11 +143,15 @@ void CandidateModel::addCandidate(const event::Candidate& candidate)
 
 void CandidateModel::addCandidates(const std::vector<event::Candidate>& candidates)
 {
+    if (m_candidates.empty()) {
+        setCandidates(candidates);
+        return;
+    }
     for (const event::Candidate& candidate : candidates)
         addCandidate(candidate);
 }
 
-void CandidateModel::setMetric(CandidateMetric metric)
+void CandidateModel::setMetric(ScoreMetric metric)
 {
     if (metric == m_metric)
         return;
@@ -171,7 +180,7 @@ double CandidateModel::score(int row, const QString& task) const
     return score(row, task, m_metric);
 }
 
-double CandidateModel::score(int row, const QString& task, CandidateMetric metric) const
+double CandidateModel::score(int row, const QString& task, ScoreMetric metric) const
 {
     const event::Candidate& c = m_candidates[static_cast<std::size_t>(row)];
     if (!task.isEmpty()) {

@@ -7,11 +7,9 @@
 #include <QVector>
 
 #include "core/jobs/event.h"
+#include "widgets/plots/score_metric.h"
 
 namespace postnas {
-
-/// What the y axis shows of a task's scores.
-enum class CandidateMetric { Accuracy, Objective, NegativeLoss };
 
 /// One row per candidate; a repeated id replaces the earlier row. Columns: id, origin, objective, placement, full-attention
 /// layers, one per task, mean, decode throughput, state size, parameters, Pareto front.
@@ -35,15 +33,15 @@ public:
 
     const std::vector<event::Candidate>& candidates() const { return m_candidates; }
     QStringList tasks() const { return m_tasks; } ///< in order of appearance
-    CandidateMetric metric() const { return m_metric; }
-    void setMetric(CandidateMetric metric);
+    ScoreMetric metric() const { return m_metric; }
+    void setMetric(ScoreMetric metric);
     /// Which rows are marked as Pareto-optimal; set by the plot, which knows the axes.
     void setPareto(const QVector<bool>& pareto);
     bool isPareto(int row) const;
 
     /// Score of a candidate on a task; an empty task means the mean over all tasks (NaN when one is missing).
     double score(int row, const QString& task) const;
-    double score(int row, const QString& task, CandidateMetric metric) const;
+    double score(int row, const QString& task, ScoreMetric metric) const;
     QStringList placement(int row) const;
 
     int columnOf(Column column, int taskIndex = 0) const;
@@ -62,7 +60,7 @@ private:
     QHash<QString, int> m_rowOfId;
     QStringList m_tasks;
     QVector<bool> m_pareto;
-    CandidateMetric m_metric = CandidateMetric::Accuracy;
+    ScoreMetric m_metric = ScoreMetric::Accuracy;
 };
 
 /// How people read an origin: "heatmap" -> "One layer full".

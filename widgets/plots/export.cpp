@@ -10,13 +10,13 @@
 #include <QFileInfo>
 #include <QGuiApplication>
 #include <QLocale>
-#include <QMessageBox>
 #include <QSaveFile>
 #include <QSvgGenerator>
 #include <QTableView>
 
 #include "core/base/error.h"
 #include "widgets/plots/qcustomplot.h"
+#include "widgets/services/problem_box.h"
 
 namespace postnas {
 
@@ -129,10 +129,18 @@ void exportPlot(QCustomPlot* plot, const QString& file, QSize size)
     writeBytes(file, bytes);
 }
 
-void exportWithDialog(QWidget* parent, const QString& name, const QString& filters,
-                      const std::function<void(const QString& file)>& write)
+void exportPlotOrTable(QCustomPlot* plot, const QString& csv, const QString& file)
 {
-    QFileDialog dialog(parent, QObject::tr("Export"), QString(), filters);
+    if (QFileInfo(file).suffix().toLower() == QLatin1String("csv"))
+        writeTextAtomically(file, csv);
+    else
+        exportPlot(plot, file);
+}
+
+void exportWithDialog(QWidget* parent, const QString& name, const std::function<void(const QString& file)>& write)
+{
+    QFileDialog dialog(parent, QObject::tr("Export"), QString(),
+                       QObject::tr("PNG picture (*.png);;SVG picture (*.svg);;CSV table (*.csv)"));
     dialog.setAcceptMode(QFileDialog::AcceptSave);
     dialog.setDefaultSuffix(QFileInfo(name).suffix());
     dialog.selectFile(name);
@@ -146,11 +154,8 @@ void exportWithDialog(QWidget* parent, const QString& name, const QString& filte
         return;
     try {
         write(dialog.selectedFiles().constFirst());
-    } catch (const Error& error) {
-        QMessageBox box(QMessageBox::Warning, QObject::tr("Export"), QString::fromUtf8(error.what()), QMessageBox::Ok, parent);
-        box.setTextFormat(Qt::PlainText);
-        box.setInformativeText(QString::fromStdString(error.hint()));
-        box.exec();
+    } catch (...) {
+        showProblem(parent, QObject::tr("Export"), Problem::current());
     }
 }
 

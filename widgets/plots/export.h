@@ -31,10 +31,12 @@ void exportPlot(QCustomPlot* plot, const QString& file, QSize size = {});
 /// Writes text, all or nothing. Throws Error(Resource).
 void writeTextAtomically(const QString& file, const QString& text);
 
-/// Asks for a file and hands it to `write`; an Error that this throws becomes a message box. `name` is the suggested base
-/// name with its ending, `filters` are QFileDialog's.
-void exportWithDialog(QWidget* parent, const QString& name, const QString& filters,
-                      const std::function<void(const QString& file)>& write);
+/// A file that ends in .csv gets the table, any other one the plot. Throws as the two above.
+void exportPlotOrTable(QCustomPlot* plot, const QString& csv, const QString& file);
+
+/// Asks for a .png, .svg or .csv file and hands it to `write`; an Error that this throws becomes a message box. `name` is the
+/// suggested base name with its ending.
+void exportWithDialog(QWidget* parent, const QString& name, const std::function<void(const QString& file)>& write);
 
 /// Tooltip of plain text with line breaks; nothing in it is read as markup.
 QString plainToolTip(const QString& text);

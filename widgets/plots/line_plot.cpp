@@ -6,7 +6,6 @@
 
 #include <QBoxLayout>
 #include <QCheckBox>
-#include <QFileInfo>
 #include <QTimer>
 
 #include "widgets/plots/export.h"
@@ -31,10 +30,16 @@ LinePlot::LinePlot(QWidget* parent)
     , m_timer(new QTimer(this))
 {
     m_plot->setAccessibleName(tr("Curve"));
-    m_plot->setMinimumSize(240, 140);
+    m_plot->setMinimumSize(240, 100);
     m_plot->setMouseTracking(true);
     m_plot->axisRect()->insetLayout()->setInsetAlignment(0, Qt::AlignTop | Qt::AlignRight);
     m_plot->xAxis->setLabel(tr("Step"));
+    m_note = addNote(m_plot);
+    m_note->setText(tr("No numbers yet"));
+    QSharedPointer<QCPAxisTickerFixed> steps(new QCPAxisTickerFixed);
+    steps->setTickStep(1); // steps are whole numbers
+    steps->setScaleStrategy(QCPAxisTickerFixed::ssMultiples);
+    m_plot->xAxis->setTicker(steps);
     m_plot->setNotAntialiasedElements(QCP::aeAxes | QCP::aeGrid);
     m_logBox->setToolTip(tr("Logarithmic vertical axis; values not above 0 are left out"));
     auto* layout = new QVBoxLayout(this);
@@ -54,8 +59,7 @@ LinePlot::LinePlot(QWidget* parent)
     connect(copy, &QAction::triggered, this, [this] { QGuiApplication::clipboard()->setText(toCsv()); });
     auto* exportAction = new QAction(tr("&Export…"), this);
     connect(exportAction, &QAction::triggered, this, [this] {
-        exportWithDialog(this, QStringLiteral("curve.png"), tr("PNG picture (*.png);;SVG picture (*.svg);;CSV table (*.csv)"),
-                         [this](const QString& file) { exportTo(file); });
+        exportWithDialog(this, QStringLiteral("curve.png"), [this](const QString& file) { exportTo(file); });
     });
     m_plot->addActions({copy, exportAction});
     m_plot->setContextMenuPolicy(Qt::ActionsContextMenu);
@@ -198,6 +202,9 @@ void LinePlot::fitRanges()
             y1 = std::max(y1, s.y[i]);
         }
     }
+    m_note->setVisible(x0 > x1);
+    for (QCPAxis* axis : {m_plot->xAxis, m_plot->yAxis})
+        axis->setTickLabels(x0 <= x1); // a range of nothing has no numbers
     if (x0 > x1) {
         m_plot->xAxis->setRange(0, 1);
         m_plot->yAxis->setRange(m_log ? 0.1 : 0, 1);
@@ -247,10 +254,7 @@ QString LinePlot::toCsv() const
 void LinePlot::exportTo(const QString& file)
 {
     replotNow();
-    if (QFileInfo(file).suffix().toLower() == QLatin1String("csv"))
-        writeTextAtomically(file, toCsv());
-    else
-        exportPlot(m_plot, file);
+    exportPlotOrTable(m_plot, toCsv(), file);
 }
 
 void LinePlot::changeEvent(QEvent* event)

@@ -7,6 +7,7 @@
 #include <QVector>
 #include <QWidget>
 
+class QCPItemText;
 class QCheckBox;
 class QCustomPlot;
 class QTimer;
@@ -55,6 +56,7 @@ private:
     QStringList m_order;
     QSet<QString> m_changed; ///< series whose graphs are behind
     QCustomPlot* m_plot = nullptr;
+    QCPItemText* m_note = nullptr;
     QCheckBox* m_logBox = nullptr;
     QTimer* m_timer = nullptr;
     bool m_log = false;

@@ -5,17 +5,11 @@
 
 #include <QBoxLayout>
 #include <QCheckBox>
-#include <QClipboard>
 #include <QComboBox>
-#include <QFileInfo>
-#include <QGuiApplication>
 #include <QHeaderView>
-#include <QLabel>
 #include <QLineEdit>
 #include <QLocale>
-#include <QPushButton>
 #include <QSortFilterProxyModel>
-#include <QSplitter>
 #include <QTableView>
 #include <QTimer>
 
@@ -25,7 +19,6 @@
 #include "widgets/plots/search_scatter.h"
 #include "widgets/services/convert.h"
 #include "widgets/theme/block_colours.h"
-#include "widgets/theme/theme.h"
 
 namespace postnas {
 
@@ -59,29 +52,26 @@ private:
 };
 
 SearchPlotView::SearchPlotView(QWidget* parent)
-    : QWidget(parent)
+    : PlotTableView(QStringLiteral("search"), parent)
     , m_model(new CandidateModel(this))
     , m_proxy(new CandidateFilter(m_model, this))
     , m_scatter(new SearchScatter)
-    , m_table(new QTableView)
     , m_x(new QComboBox)
     , m_task(new QComboBox)
     , m_metric(new QComboBox)
     , m_filter(new QLineEdit)
     , m_front(new QCheckBox(tr("&Front only")))
-    , m_caption(new QLabel)
     , m_refreshTimer(new QTimer(this))
 {
+    setContent(m_scatter, m_proxy);
     m_x->addItem(tr("State size"), int(Axis::StateSize));
     m_x->addItem(tr("Decode throughput"), int(Axis::DecodeThroughput));
     m_x->addItem(tr("Full-attention layers"), int(Axis::FullLayers));
     m_x->setToolTip(tr("State size: what decoding keeps per sequence (keys, values, recurrent states). Decode throughput: tokens per second "
                        "measured on this machine."));
     m_x->setAccessibleName(tr("Horizontal axis"));
-    m_metric->addItem(tr("Accuracy"), int(CandidateMetric::Accuracy));
-    m_metric->addItem(tr("Objective"), int(CandidateMetric::Objective));
-    m_metric->addItem(tr("Minus loss"), int(CandidateMetric::NegativeLoss));
-    m_metric->setAccessibleName(tr("Metric"));
+    offerMetrics(m_metric);
+    m_task->setToolTip(tr("The task whose scores are plotted"));
     m_task->addItem(tr("Mean of all tasks"), QString());
     m_task->setAccessibleName(tr("Task"));
     m_filter->setPlaceholderText(tr("Filter the table"));
@@ -90,47 +80,11 @@ SearchPlotView::SearchPlotView(QWidget* parent)
     m_front->setToolTip(tr("List only placements on the Pareto front: nothing else is at least as good on both axes and better on one."));
 
     setUpTable();
-    auto* copy = new QPushButton(tr("&Copy CSV"));
-    auto* exportButton = new QPushButton(tr("&Export…"));
-    auto* bar = new QHBoxLayout;
-    bar->setSpacing(kSpace);
-    const auto labelled = [&](const QString& text, QWidget* field) {
-        auto* label = new QLabel(text);
-        label->setBuddy(field);
-        bar->addWidget(label);
-        bar->addWidget(field);
-    };
-    labelled(tr("&Quality"), m_metric);
-    labelled(tr("&on"), m_task);
-    labelled(tr("a&gainst"), m_x);
-    bar->addStretch();
-    bar->addWidget(copy);
-    bar->addWidget(exportButton);
-
-    auto* tableSide = new QWidget;
-    auto* tableLayout = new QVBoxLayout(tableSide);
-    tableLayout->setContentsMargins(0, 0, 0, 0);
-    auto* filterRow = new QHBoxLayout;
-    filterRow->addWidget(m_filter, 1);
-    filterRow->addWidget(m_front);
-    tableLayout->addLayout(filterRow);
-    tableLayout->addWidget(m_table, 1);
-    auto* splitter = new QSplitter(Qt::Horizontal);
-    splitter->addWidget(m_scatter);
-    splitter->addWidget(tableSide);
-    splitter->setStretchFactor(0, 3);
-    splitter->setStretchFactor(1, 2);
-    splitter->setSizes({640, 460});
-    splitter->setChildrenCollapsible(false);
-    splitter->setHandleWidth(kSpace);
-    m_caption->setTextFormat(Qt::PlainText);
-    m_caption->setWordWrap(true);
-    auto* layout = new QVBoxLayout(this);
-    layout->setContentsMargins(kSpace, kSpace, kSpace, kSpace);
-    layout->setSpacing(kSpace);
-    layout->addLayout(bar);
-    layout->addWidget(splitter, 1);
-    layout->addWidget(m_caption);
+    addControl(tr("&Quality"), m_metric);
+    addControl(tr("&on"), m_task);
+    addControl(tr("a&gainst"), m_x);
+    tableBar()->addWidget(m_filter, 1);
+    tableBar()->addWidget(m_front);
 
     m_refreshTimer->setSingleShot(true);
     m_refreshTimer->setInterval(80);
@@ -138,18 +92,16 @@ SearchPlotView::SearchPlotView(QWidget* parent)
     connect(m_x, &QComboBox::currentIndexChanged, this, &SearchPlotView::refresh);
     connect(m_task, &QComboBox::currentIndexChanged, this, &SearchPlotView::refresh);
     connect(m_metric, &QComboBox::currentIndexChanged, this, [this] {
-        m_model->setMetric(static_cast<CandidateMetric>(m_metric->currentData().toInt()));
+        m_model->setMetric(chosenMetric(m_metric));
         refresh();
     });
     connect(m_filter, &QLineEdit::textChanged, m_proxy, &QSortFilterProxyModel::setFilterFixedString);
-    connect(m_front, &QCheckBox::toggled, this, [this](bool on) { static_cast<CandidateFilter*>(m_proxy)->setFrontOnly(on); });
-    connect(copy, &QPushButton::clicked, this, [this] { QGuiApplication::clipboard()->setText(toCsv()); });
-    connect(exportButton, &QPushButton::clicked, this, &SearchPlotView::exportWithDialog);
+    connect(m_front, &QCheckBox::toggled, this, [this](bool on) { m_proxy->setFrontOnly(on); });
     connect(m_scatter, &SearchScatter::rowSelected, this, &SearchPlotView::selectRow);
     connect(m_scatter, &SearchScatter::rowActivated, this, &SearchPlotView::activateRow);
-    connect(m_table, &QTableView::activated, this,
+    connect(table(), &QTableView::activated, this,
             [this](const QModelIndex& index) { activateRow(m_proxy->mapToSource(index).row()); });
-    connect(m_table->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& current) {
+    connect(table()->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& current) {
         if (current.isValid())
             m_scatter->setSelectedRow(m_proxy->mapToSource(current).row());
     });
@@ -158,24 +110,11 @@ SearchPlotView::SearchPlotView(QWidget* parent)
 
 void SearchPlotView::setUpTable()
 {
-    m_table->setModel(m_proxy);
-    m_table->setSortingEnabled(true);
-    m_table->sortByColumn(m_model->columnOf(CandidateModel::Column::Origin), Qt::AscendingOrder);
-    m_table->setSelectionBehavior(QAbstractItemView::SelectRows);
-    m_table->setEditTriggers(QAbstractItemView::NoEditTriggers);
-    m_table->setAlternatingRowColors(true);
-    m_table->setShowGrid(false);
-    m_table->setWordWrap(false);
-    m_table->setFrameShape(QFrame::NoFrame);
-    m_table->verticalHeader()->hide();
-    m_table->verticalHeader()->setDefaultSectionSize(m_table->fontMetrics().height() + 10);
-    m_table->horizontalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
-    m_table->horizontalHeader()->setHighlightSections(false);
-    m_table->setHorizontalScrollMode(QAbstractItemView::ScrollPerPixel);
-    m_table->setItemDelegateForColumn(m_model->columnOf(CandidateModel::Column::Placement),
+    table()->sortByColumn(m_model->columnOf(CandidateModel::Column::Origin), Qt::AscendingOrder);
+    table()->horizontalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
+    table()->setItemDelegateForColumn(m_model->columnOf(CandidateModel::Column::Placement),
                                       new PlacementDelegate(CandidateModel::SortRole, this));
-    m_table->setAccessibleName(tr("Evaluated placements"));
-    addCsvCopy(m_table);
+    table()->setAccessibleName(tr("Evaluated placements"));
 }
 
 void SearchPlotView::setCandidates(std::vector<event::Candidate> candidates)
@@ -184,7 +123,7 @@ void SearchPlotView::setCandidates(std::vector<event::Candidate> candidates)
     m_model->setCandidates(std::move(candidates));
     m_scatter->resetZoom();
     refresh();
-    m_table->resizeColumnsToContents();
+    table()->resizeColumnsToContents();
 }
 
 void SearchPlotView::addCandidate(const event::Candidate& candidate)
@@ -197,7 +136,7 @@ void SearchPlotView::addCandidates(const std::vector<event::Candidate>& candidat
     const bool first = m_model->rowCount() == 0;
     m_model->addCandidates(candidates);
     if (first)
-        m_table->resizeColumnsToContents();
+        table()->resizeColumnsToContents();
     if (!m_refreshTimer->isActive())
         m_refreshTimer->start(); // a burst of events is drawn once
 }
@@ -236,9 +175,9 @@ void SearchPlotView::setTask(const QString& task)
         m_task->setCurrentIndex(index);
 }
 
-void SearchPlotView::setMetric(CandidateMetric metric)
+void SearchPlotView::setMetric(ScoreMetric metric)
 {
-    m_metric->setCurrentIndex(m_metric->findData(int(metric)));
+    chooseMetric(m_metric, metric);
 }
 
 int SearchPlotView::selectedRow() const
@@ -251,10 +190,10 @@ void SearchPlotView::selectRow(int row)
     m_scatter->setSelectedRow(row);
     const QModelIndex index = m_proxy->mapFromSource(m_model->index(row, 0));
     if (index.isValid()) {
-        m_table->selectRow(index.row());
-        m_table->scrollTo(index);
+        table()->selectRow(index.row());
+        table()->scrollTo(index);
     } else {
-        m_table->clearSelection();
+        table()->clearSelection();
     }
 }
 
@@ -266,28 +205,9 @@ void SearchPlotView::activateRow(int row)
     Q_EMIT placementActivated(m_model->placement(row));
 }
 
-QString SearchPlotView::toCsv() const
-{
-    return tableToCsv(*m_proxy);
-}
-
-void SearchPlotView::exportTo(const QString& file) const
-{
-    if (QFileInfo(file).suffix().toLower() == QLatin1String("csv"))
-        writeTextAtomically(file, toCsv());
-    else
-        exportPlot(m_scatter, file);
-}
-
-void SearchPlotView::exportWithDialog()
-{
-    postnas::exportWithDialog(this, QStringLiteral("search.png"), tr("PNG picture (*.png);;SVG picture (*.svg);;CSV table (*.csv)"),
-                              [this](const QString& file) { exportTo(file); });
-}
-
 void SearchPlotView::changeEvent(QEvent* event)
 {
-    QWidget::changeEvent(event);
+    PlotTableView::changeEvent(event);
     if (event->type() == QEvent::PaletteChange)
         refresh();
 }
@@ -370,21 +290,21 @@ void SearchPlotView::refresh()
     else if (xAxis() == Axis::StateSize)
         xTitle = m_context > 0 ? tr("State size per sequence at %1 tokens (MiB)").arg(QLocale().toString(m_context))
                                : tr("State size per sequence (MiB)");
-    m_scatter->setTitles(xTitle, tr("%1, %2").arg(m_metric->currentText(), m_task->currentText().toLower()));
+    m_scatter->setTitles(xTitle, tr("%1, %2").arg(m_metric->currentText(), task().isEmpty() ? tr("mean of all tasks") : m_task->currentText()));
     const QString message = rows == 0 ? tr("No placement has been evaluated yet.")
         : largerX                     ? tr("The decode throughput of these placements has not been measured.\nState size is known.")
                                       : tr("These placements lack the numbers for this plot.");
     m_scatter->setPoints(points, largerX, message);
     const auto onFront = std::count(front.begin(), front.end(), true);
-    m_caption->setText(rows == 0 ? QString()
-                                 : tr("%1 placements, %2 of them in the plot, %3 on the Pareto front. A click opens a placement on the board; "
-                                      "the wheel zooms, a double click shows all again.")
-                                       .arg(rows)
-                                       .arg(points.size())
-                                       .arg(onFront));
-    QPalette palette = this->palette();
-    palette.setColor(QPalette::WindowText, ThemeColours::of(palette).mutedText);
-    m_caption->setPalette(palette);
+    QString caption;
+    if (rows > 0)
+        caption = tr("%1 on the Pareto front. A click opens a placement on the board; the wheel zooms, a double click shows all again.").arg(onFront);
+    if (rows > points.size())
+        caption.prepend(tr("%1 placements, of which %2 lack one of the two numbers; ").arg(rows).arg(rows - points.size()));
+    else if (rows > 0)
+        caption.prepend(tr("%1 placements, ").arg(rows));
+    setCaption(caption);
+    fitTable();
 }
 
 } // namespace postnas

@@ -64,11 +64,7 @@ SearchScatter::SearchScatter(QWidget* parent)
     plotLayout()->setRowStretchFactor(1, 0.001);
     legend->setFillOrder(QCPLegend::foColumnsFirst);
     legend->setVisible(true);
-    m_note = new QCPItemText(this);
-    m_note->position->setType(QCPItemPosition::ptAxisRectRatio);
-    m_note->position->setCoords(0.5, 0.5);
-    m_note->setPositionAlignment(Qt::AlignCenter);
-    m_note->setTextAlignment(Qt::AlignCenter);
+    m_note = addNote(this);
     rebuild();
 }
 
@@ -220,9 +216,10 @@ void SearchScatter::rebuild()
         yAxis->setRange(padded(y0->y, y1->y));
     }
     m_note->setText(m_points.isEmpty() ? m_message : QString());
-    m_note->setColor(colours.mutedText);
-    m_note->setFont(font());
+    for (QCPAxis* axis : {xAxis, yAxis})
+        axis->setTickLabels(!m_points.isEmpty()); // a range of nothing has no numbers
     legend->setVisible(!m_points.isEmpty());
+    wrapLegend();
     updateSelection();
 }
 
@@ -328,8 +325,22 @@ void SearchScatter::changeEvent(QEvent* event)
 
 void SearchScatter::resizeEvent(QResizeEvent* event)
 {
-    legend->setWrap(std::clamp(width() / (fontMetrics().averageCharWidth() * 18), 2, 9)); // names stay inside the plot
+    wrapLegend();
     QCustomPlot::resizeEvent(event);
+}
+
+void SearchScatter::wrapLegend()
+{
+    // As many columns as have room for the longest name; the grid gives all columns the same width.
+    int widest = 1;
+    for (int i = 0; i < legend->itemCount(); ++i) // empty cells count as well
+        if (const QCPAbstractLegendItem* item = legend->item(i))
+            widest = std::max(widest, item->minimumOuterSizeHint().width());
+    const int columns = std::max(1, (width() - 24) / (widest + legend->columnSpacing()));
+    if (legend->wrap() == columns)
+        return;
+    legend->setWrap(columns);
+    legend->setFillOrder(QCPLayoutGrid::foColumnsFirst, true); // sorts what is there into the new columns
 }
 
 } // namespace postnas

@@ -53,6 +53,7 @@ private:
     void addFront();
     void addOrigin(const QString& origin);
     void updateSelection();
+    void wrapLegend();
     const ScatterPoint* pointOfRow(int row) const;
     void step(int direction, bool alongX);
 

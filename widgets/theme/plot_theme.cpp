@@ -34,12 +34,28 @@ void applyTheme(QCustomPlot* plot)
             axis->grid()->setSubGridVisible(false);
         }
     }
+    for (int i = 0; i < plot->itemCount(); ++i) {
+        if (auto* text = qobject_cast<QCPItemText*>(plot->item(i))) {
+            text->setColor(c.mutedText);
+            text->setFont(plot->font());
+        }
+    }
     if (plot->legend) {
         plot->legend->setBrush(Qt::NoBrush);
         plot->legend->setBorderPen(Qt::NoPen);
         plot->legend->setFont(small);
         plot->legend->setTextColor(c.text);
     }
+}
+
+QCPItemText* addNote(QCustomPlot* plot)
+{
+    auto* note = new QCPItemText(plot);
+    note->position->setType(QCPItemPosition::ptAxisRectRatio);
+    note->position->setCoords(0.5, 0.5);
+    note->setPositionAlignment(Qt::AlignCenter);
+    note->setTextAlignment(Qt::AlignCenter);
+    return note;
 }
 
 } // namespace postnas

@@ -6,10 +6,10 @@
 #include <QApplication>
 #include <QFontDatabase>
 #include <QStyle>
-#include <QStyleFactory>
 #include <QToolTip>
 
 #include "widgets/theme/colour_map.h"
+#include "widgets/theme/outline_style.h"
 
 namespace postnas {
 
@@ -113,16 +113,16 @@ void applyTheme(QApplication& application, ThemeMode mode)
     static const bool systemIsDark = isDark(QApplication::palette()); // before this function changes it
     const bool dark = mode == ThemeMode::System ? systemIsDark : mode == ThemeMode::Dark;
     const PaletteValues& v = dark ? kDark : kLight;
-    application.setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
+    application.setStyle(new OutlineStyle);
     const QPalette palette = makePalette(v);
     application.setPalette(palette);
     QToolTip::setPalette(palette);
-    // Only what a palette cannot say: flat table headers, quiet splitters, and tooltips with room around the text.
+    // Only what a palette cannot say: flat table headers, quiet splitters, and room around the text of buttons and tooltips.
     application.setStyleSheet(QStringLiteral("QToolTip { border: 1px solid %1; padding: 5px; background: %2; color: %3; }"
                                              "QHeaderView::section { background: %4; color: %5; border: none;"
                                              " border-right: 1px solid %1; border-bottom: 1px solid %1; padding: 4px 16px 4px 8px; }"
                                              "QTableCornerButton::section { background: %4; border: none; }"
-                                             "QSplitter::handle { background: transparent; }")
+                                             "QSplitter::handle { background: transparent; } QPushButton { padding: 4px 10px; }")
                                   .arg(QColor(v.border).name(), QColor(v.surface).name(), QColor(v.text).name(),
                                        QColor(v.window).name(), QColor(v.muted).name()));
 }
