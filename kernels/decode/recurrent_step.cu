@@ -1,8 +1,9 @@
 // One token of a recurrent block in one launch: convolutions with their histories, gates, the recurrence, and the gated norm of its output.
 //
-// The time is that of reading and writing the state once. A block owns 64 value columns of one head with all key rows, in registers: it
-// asks for all of them before anything else, prepares the token meanwhile, and needs one sum over the rows, because with S the decayed
-// state  S'^T q = S^T q + (k.q) u.  The norm needs a whole head: the block of a head that ends last does it.
+// The time is that of reading and writing the state once. A block owns 64 value columns of one head with all key rows: it asks for all of
+// them before anything else, into shared memory, so that few registers let many blocks wait at once. It prepares the token meanwhile, and
+// needs one sum over the rows, because with S the decayed state  S'^T q = S^T q + (k.q) u.  The norm needs a whole head: the block of a
+// head that ends last does it.
 #include <algorithm>
 
 #include "kernels/include/cuda_element.cuh"
@@ -13,20 +14,14 @@
 namespace postnas::ops::cuda {
 namespace {
 
-constexpr int kColumns = 64;       ///< of a block
-constexpr int kTapsAtOnce = 4;     ///< taps that are loaded together
+constexpr int kThreads = 128, kWarps = kThreads / 32;
+constexpr int kBlocksAtOnce = 7;    ///< on a multiprocessor: what its shared memory holds at a key width of 96
+constexpr int kColumns = 64;        ///< of a block
+constexpr int kTapsAtOnce = 4;      ///< taps that are loaded together
 constexpr int kValuesPerThread = 5; ///< of the norm
-constexpr std::int64_t kMaxValueDim = kValuesPerThread * 128;
+constexpr std::int64_t kMaxValueDim = kValuesPerThread * kThreads;
 
 /// The state is seen once a token, so it should not push other things out of the caches.
-__device__ __forceinline__ uint4 loadOnce(const uint4* from)
-{
-#ifdef POSTNAS_CUDA_EMULATION
-    return *from;
-#else
-    return __ldcs(from);
-#endif
-}
 __device__ __forceinline__ void storeOnce(uint4* to, uint4 x)
 {
 #ifdef POSTNAS_CUDA_EMULATION
@@ -178,13 +173,11 @@ __device__ __forceinline__ float channelDecay(const RecurrentStep& p, std::int64
     return expf(p.decay == StepDecay::PerChannel ? x : (fminf(x, 0.f) - log1pf(expf(-fabsf(x)))) / p.gateNormalizer);
 }
 
-template <int Key, int Threads>
+/// Beside the block's part of the state, [key, 64], and a float4 for each key channel: decay * q, decay * k, k, decay.
 struct Shared {
-    static constexpr int kWarps = Threads / 32;
-    float4 rows[Key];                    ///< of each key channel: decay * q, decay * k, k, decay
-    float partial[2][kWarps][kColumns];  ///< S^T k and S^T q
+    float partial[2][kWarps][kColumns]; ///< S^T k and S^T q
     float values[kColumns];
-    float sums[kWarps][3];               ///< q.q, k.k, k.q
+    float sums[kWarps][3]; ///< q.q, k.k, k.q
     float decay, beta;
     bool last;
 };
@@ -198,17 +191,17 @@ __device__ __forceinline__ float sumOverWarp(float x)
 }
 
 /// The gated norm of a head whose o lies in y.
-template <typename T, int Key, int Threads>
-__device__ void normalise(const RecurrentStep& p, Shared<Key, Threads>& s, std::int64_t batch, std::int64_t head)
+template <typename T>
+__device__ void normalise(const RecurrentStep& p, Shared& s, std::int64_t batch, std::int64_t head)
 {
-    const std::int64_t first = (batch * p.heads + head) * p.valueDim;
-    T* y = static_cast<T*>(p.y) + first;
+    T* y = static_cast<T*>(p.y) + (batch * p.heads + head) * p.valueDim;
     const T* gate = p.gate.data ? static_cast<const T*>(p.gate.data) + batch * p.gate.stride + head * p.valueDim : nullptr;
+    const int valueDim = int(p.valueDim);
     float o[kValuesPerThread], factor[kValuesPerThread], sum = 0;
 #pragma unroll
     for (int i = 0; i < kValuesPerThread; ++i) {
-        const std::int64_t column = i * Threads + threadIdx.x;
-        const bool valid = column < p.valueDim;
+        const int column = i * kThreads + int(threadIdx.x);
+        const bool valid = column < valueDim;
         o[i] = valid ? loadFresh(y + column) : 0.f;
         factor[i] = valid ? numberAt(p.normWeight, p.parameters, column) : 0.f;
         if (valid && gate) {
@@ -223,60 +216,64 @@ __device__ void normalise(const RecurrentStep& p, Shared<Key, Threads>& s, std::
     __syncthreads();
     sum = 0;
 #pragma unroll
-    for (int w = 0; w < Threads / 32; ++w)
+    for (int w = 0; w < kWarps; ++w)
         sum += s.sums[w][0];
-    const float inverse = rsqrtf(sum / float(p.valueDim) + p.epsilon);
+    const float inverse = rsqrtf(sum / float(valueDim) + p.epsilon);
 #pragma unroll
     for (int i = 0; i < kValuesPerThread; ++i)
-        if (i * Threads + threadIdx.x < p.valueDim)
-            y[i * Threads + threadIdx.x] = fromFloat<T>(o[i] * inverse * factor[i]);
+        if (i * kThreads + int(threadIdx.x) < valueDim)
+            y[i * kThreads + threadIdx.x] = fromFloat<T>(o[i] * inverse * factor[i]);
 }
 
-template <typename T, typename State, int Key, int Threads>
-__global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(RecurrentStep p, unsigned* tickets)
+template <typename T, typename State>
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentStep p, unsigned* tickets)
 {
-    constexpr int kWidth = kVector<State>, kLanes = kColumns / kWidth, kGroups = Threads / kLanes, kRows = Key / kGroups;
-    static_assert(kRows * kGroups == Key && kLanes < 32);
+    constexpr int kWidth = kVector<State>, kLanes = kColumns / kWidth, kGroups = kThreads / kLanes;
+    static_assert(kLanes < 32 && kColumns <= kThreads);
     POSTNAS_SHARED_MEMORY(memory);
-    Shared<Key, Threads>& s = *reinterpret_cast<Shared<Key, Threads>*>(memory);
     const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32, group = thread / kLanes, keyDim = int(p.keyDim);
-    const unsigned slices = unsigned((p.valueDim + kColumns - 1) / kColumns);
-    const std::int64_t index = blockIdx.x / slices, batch = index / p.heads, head = index % p.heads, shared = head / (p.heads / p.groups);
-    const std::int64_t firstColumn = std::int64_t(blockIdx.x % slices) * kColumns, column = firstColumn + thread % kLanes * kWidth;
+    State* const tile = reinterpret_cast<State*>(memory) + thread % kLanes * kWidth;
+    float4* const rows = reinterpret_cast<float4*>(memory + keyDim * kColumns * int(sizeof(State)));
+    Shared& s = *reinterpret_cast<Shared*>(rows + keyDim);
+    const int slices = int((p.valueDim + kColumns - 1) / kColumns), slice = int(blockIdx.x) % slices, index = int(blockIdx.x) / slices;
+    const int batch = index / int(p.heads), head = index % int(p.heads), shared = head / int(p.heads / p.groups);
+    const int firstColumn = slice * kColumns, column = firstColumn + thread % kLanes * kWidth;
     const bool inside = column < p.valueDim;
 
-    // The thread's rows are group, group + kGroups, ..
-    uint4* const state = reinterpret_cast<uint4*>(static_cast<State*>(p.state) + (index * p.keyDim + group) * p.valueDim + column);
-    const std::int64_t rowStride = kGroups * p.valueDim / kWidth;
-    uint4 held[kRows];
-#pragma unroll
-    for (int i = 0; i < kRows; ++i)
-        held[i] = inside && group + i * kGroups < keyDim ? loadOnce(state + i * rowStride) : make_uint4(0, 0, 0, 0);
+    // The thread's rows are group, group + kGroups, ..; it reads back only what it copied itself, so no barrier follows.
+    State* const state = static_cast<State*>(p.state) + index * p.keyDim * p.valueDim + column;
+    if (inside)
+        for (int row = group; row < keyDim; row += kGroups)
+            copyAsync16(tile + row * kColumns, state + row * p.valueDim, true);
+    commitCopies();
 
     // The token's numbers: a key channel a thread, a value column each of the last threads.
-    const bool hasKey = thread < keyDim;
-    const int mine = thread - (Threads - kColumns);
-    const bool hasValue = mine >= 0 && firstColumn + mine < p.valueDim;
-    Channel<T> forQ(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + thread, hasKey);
-    Channel<T> forK(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + thread, hasKey);
-    Channel<T> forV(p.v, p.convolutionV, batch, p.groups * p.valueDim, shared * p.valueDim + firstColumn + mine, hasValue);
-    const float decay = hasKey ? channelDecay(p, batch, shared * p.keyDim + thread) : 1.f;
-    if (thread == Threads - 1) {
+    const int mine = thread - (kThreads - kColumns);
+    Channel<T> forV(p.v, p.convolutionV, batch, p.groups * p.valueDim, shared * p.valueDim + firstColumn + mine,
+                    mine >= 0 && firstColumn + mine < p.valueDim);
+    float qq = 0, kk = 0, kq = 0;
+    for (int i = thread; i < keyDim; i += kThreads) {
+        Channel<T> forQ(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + i, true);
+        Channel<T> forK(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + i, true);
+        const float decay = channelDecay(p, batch, shared * p.keyDim + i);
+        float q = forQ.template finish<false>(), k = forK.template finish<false>();
+        if (p.siluKeys) {
+            q = silu<T>(q);
+            k = silu<T>(k);
+        }
+        rows[i] = make_float4(decay * q, decay * k, k, decay);
+        qq += q * q;
+        kk += k * k;
+        kq += k * q;
+    }
+    if (thread == kThreads - 1) {
         s.decay = headDecay(p, batch, head);
         s.beta = p.b.data ? 1.f / (1.f + expf(-toFloat(static_cast<const T*>(p.b.data)[batch * p.b.stride + head]))) : 1.f;
     }
-    float q = forQ.template finish<false>(), k = forK.template finish<false>(), v = forV.template finish<true>();
-    if (p.siluKeys) {
-        q = silu<T>(q);
-        k = silu<T>(k);
-    }
-    if (p.siluValues)
-        v = silu<T>(v);
-    if (thread < Key)
-        s.rows[thread] = make_float4(decay * q, decay * k, k, decay);
+    const float v = forV.template finish<true>();
     if (mine >= 0)
-        s.values[mine] = v;
-    const float qq = sumOverWarp(q * q), kk = sumOverWarp(k * k), kq = sumOverWarp(k * q);
+        s.values[mine] = p.siluValues ? silu<T>(v) : v;
+    qq = sumOverWarp(qq), kk = sumOverWarp(kk), kq = sumOverWarp(kq);
     if (lane == 0) {
         s.sums[warp][0] = qq;
         s.sums[warp][1] = kk;
@@ -285,15 +282,18 @@ __global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(Re
     __syncthreads();
 
     float forKey[kWidth] = {}, forQuery[kWidth] = {};
+    waitCopies<0>();
+    if (inside) {
+#pragma unroll 4
+        for (int row = group; row < keyDim; row += kGroups) {
+            float x[kWidth];
+            unpackState(x, *reinterpret_cast<const uint4*>(tile + row * kColumns));
+            const float2 factors = *reinterpret_cast<const float2*>(&rows[row]);
 #pragma unroll
-    for (int i = 0; i < kRows; ++i) {
-        float x[kWidth];
-        unpackState(x, held[i]);
-        const float2 row = *reinterpret_cast<const float2*>(&s.rows[group + i * kGroups]);
-#pragma unroll
-        for (int j = 0; j < kWidth; ++j) {
-            forQuery[j] += x[j] * row.x;
-            forKey[j] += x[j] * row.y;
+            for (int j = 0; j < kWidth; ++j) {
+                forQuery[j] += x[j] * factors.x;
+                forKey[j] += x[j] * factors.y;
+            }
         }
     }
 #pragma unroll
@@ -314,7 +314,7 @@ __global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(Re
 
     float sums[3] = {};
 #pragma unroll
-    for (int w = 0; w < Threads / 32; ++w)
+    for (int w = 0; w < kWarps; ++w)
 #pragma unroll
         for (int i = 0; i < 3; ++i)
             sums[i] += s.sums[w][i];
@@ -328,7 +328,7 @@ __global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(Re
         if (delta) {
             float prediction = 0;
 #pragma unroll
-            for (int w = 0; w < Threads / 32; ++w)
+            for (int w = 0; w < kWarps; ++w)
                 prediction += s.partial[0][w][at];
             u = s.beta * (u - unitK * s.decay * prediction);
         }
@@ -340,7 +340,7 @@ __global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(Re
         for (int j = 0; j < kWidth; ++j) {
             float o = 0;
 #pragma unroll
-            for (int w = 0; w < Threads / 32; ++w)
+            for (int w = 0; w < kWarps; ++w)
                 o += s.partial[1][w][thread * kWidth + j];
             y[j] = fromFloat<T>(p.scale * unitQ * (s.decay * o + sums[2] * written[j]));
         }
@@ -353,7 +353,7 @@ __global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(Re
             s.last = true;
             if (slices > 1) {
                 __threadfence();
-                s.last = atomicAdd(tickets + index, 1u) == slices - 1;
+                s.last = atomicAdd(tickets + index, 1u) == unsigned(slices - 1);
                 __threadfence();
                 if (s.last)
                     tickets[index] = 0;
@@ -361,17 +361,18 @@ __global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(Re
         }
     }
 
+    if (inside) {
+#pragma unroll 4
+        for (int row = group; row < keyDim; row += kGroups) {
+            float x[kWidth];
+            unpackState(x, *reinterpret_cast<const uint4*>(tile + row * kColumns));
+            const float2 factors = *(reinterpret_cast<const float2*>(&rows[row]) + 1);
+            const float decay = s.decay * factors.y;
 #pragma unroll
-    for (int i = 0; i < kRows; ++i) {
-        float x[kWidth];
-        unpackState(x, held[i]);
-        const float4 row = s.rows[group + i * kGroups];
-        const float total = s.decay * row.w;
-#pragma unroll
-        for (int j = 0; j < kWidth; ++j)
-            x[j] = total * x[j] + row.z * written[j];
-        if (inside && group + i * kGroups < keyDim)
-            storeOnce(state + i * rowStride, packState(x));
+            for (int j = 0; j < kWidth; ++j)
+                x[j] = decay * x[j] + factors.x * written[j];
+            storeOnce(reinterpret_cast<uint4*>(state + row * p.valueDim), packState(x));
+        }
     }
 
     if (!finishes)
@@ -382,31 +383,20 @@ __global__ void __launch_bounds__(Threads, Threads == 128 ? 5 : 2) stepKernel(Re
     if (p.normWeight)
         normalise<T>(p, s, batch, head);
     // Every block of the head has read these histories by now.
-    if (p.convolutionQ.kernels)
-        Channel<T>(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + thread, hasKey).template finish<true>();
-    if (p.convolutionK.kernels)
-        Channel<T>(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + thread, hasKey).template finish<true>();
-}
-
-template <typename T, typename State, int Key, int Threads>
-cudaError_t step(const RecurrentStep& p, unsigned* tickets, cudaStream_t stream)
-{
-    const std::int64_t blocks = p.batch * p.heads * ((p.valueDim + kColumns - 1) / kColumns);
-    return launch(stepKernel<T, State, Key, Threads>, dim3(unsigned(blocks)), dim3(Threads), sizeof(Shared<Key, Threads>), stream, p, tickets);
+    for (int i = thread; i < keyDim && keysMove; i += kThreads) {
+        if (p.convolutionQ.kernels)
+            Channel<T>(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + i, true).template finish<true>();
+        if (p.convolutionK.kernels)
+            Channel<T>(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + i, true).template finish<true>();
+    }
 }
 
 template <typename T, typename State>
 cudaError_t step(const RecurrentStep& p, unsigned* tickets, cudaStream_t stream)
 {
-    if (p.keyDim <= 64)
-        return step<T, State, 64, 128>(p, tickets, stream);
-    if (p.keyDim <= 96)
-        return step<T, State, 96, 128>(p, tickets, stream);
-    if (p.keyDim <= 128)
-        return step<T, State, 128, 128>(p, tickets, stream);
-    if (p.keyDim <= 192)
-        return step<T, State, 192, 256>(p, tickets, stream);
-    return step<T, State, 256, 256>(p, tickets, stream);
+    const std::int64_t blocks = p.batch * p.heads * ((p.valueDim + kColumns - 1) / kColumns);
+    const std::size_t bytes = std::size_t(p.keyDim) * (kColumns * sizeof(State) + sizeof(float4)) + sizeof(Shared);
+    return launch(stepKernel<T, State>, dim3(unsigned(blocks)), dim3(kThreads), bytes, stream, p, tickets);
 }
 
 template <typename T>
