@@ -189,7 +189,7 @@ void addBenchmarkCommand(CLI::App& app)
     throughput->add_option("--batch", options->batch, "Sequences together; largest: as many as fit the memory")->capture_default_str();
     throughput->add_option("--chunk", options->chunk, "Prompt tokens of a sequence in one pass")->capture_default_str()->check(CLI::Range(1, 1 << 24));
     throughput->add_option("--steps", options->steps, "Timed decoding steps; the median counts")->capture_default_str()->check(CLI::Range(1, 100000));
-    throughput->add_flag("--no-prefill", options->noPrefill, "Fill the state with random numbers instead of reading a prompt");
+    throughput->add_flag("--no-prefill", options->noPrefill, "Measure decoding alone");
     throughput->add_flag("--no-decode", options->noDecode, "Measure the prompt alone");
     throughput->add_option("--output", options->output, "Where to write the JSON");
     throughput->callback([options] { run(*options); });

@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/memory.h"
 #include "core/engine/benchmark/timing.h"
+#include "core/engine/generation/decode_batch.h"
 #include "core/engine/model/hybrid_model.h"
 #include "core/engine/model/tensor_io.h"
 #include "core/engine/runtime.h"
@@ -63,12 +64,11 @@ public:
         ThroughputRow out;
         out.context = context;
         out.batch = m_request.batch > 0 ? m_request.batch : largestBatch(m_model, context);
-        constexpr int kWarmUp = 3;
-        ModelState state = m_model.makeState(out.batch, context + m_request.steps + kWarmUp);
-        out.stateBytes = static_cast<double>(state.bytes());
         const StateTypes types = stateTypesOf(m_model.dtype());
         out.stateFormulaBytes = static_cast<double>(out.batch) * stateSize(a, context, types).total();
         if (m_request.prefill) {
+            ModelState state = m_model.makeState(out.batch, context);
+            out.stateBytes = static_cast<double>(state.bytes());
             read(state, out.batch, std::min(context, m_request.chunk)); // shapes that are new to the libraries cost time once
             state.reset();
             out.prefillSeconds = secondsOf(m_model.device(), [&] { read(state, out.batch, context); });
@@ -76,17 +76,7 @@ public:
             out.prefillFlops = static_cast<double>(out.batch) * prefillFlops(a, context);
         }
         if (m_request.decode) {
-            if (!m_request.prefill)
-                state.fillRandomly(context);
-            std::vector<double> seconds;
-            for (int i = 0; i < m_request.steps + kWarmUp; ++i) {
-                m_cancellation.throwIfCancelled();
-                const torch::Tensor next = tokens(out.batch, 1);
-                const double s = secondsOf(m_model.device(), [&] { m_model.logits(m_model.extend(next, state)).argmax(-1); });
-                if (i >= kWarmUp)
-                    seconds.push_back(s);
-            }
-            out.decodeSeconds = median(seconds);
+            out.decodeSeconds = secondsOfStep(out);
             out.decodeTokensPerSecond = static_cast<double>(out.batch) / out.decodeSeconds;
             out.decodeBytes = decodeBytes(a, context, out.batch, static_cast<int>(c10::elementSize(m_model.dtype())), types);
             out.decodeFlops = static_cast<double>(out.batch) * decodeFlops(a, context);
@@ -99,6 +89,36 @@ private:
     {
         return torch::randint(m_model.architecture().vocabularySize, {batch, length},
                               torch::TensorOptions().dtype(torch::kInt64).device(m_model.device()));
+    }
+
+    /// The median step over a state of random numbers: on a GPU of a recorded batch, on a CPU as generation goes there.
+    double secondsOfStep(ThroughputRow& out) const
+    {
+        constexpr int kWarmUp = 4; // a recorded batch replays from its third step on
+        const std::int64_t capacity = out.context + m_request.steps + kWarmUp;
+        std::unique_ptr<DecodeBatch> batch;
+        std::optional<ModelState> state;
+        if (m_model.device().is_cuda()) {
+            batch = std::make_unique<DecodeBatch>(m_model, out.batch, capacity);
+            batch->fillRandomly(out.context);
+            out.stateBytes = static_cast<double>(batch->stateBytes());
+        } else {
+            state = m_model.makeState(out.batch, capacity);
+            state->fillRandomly(out.context);
+            out.stateBytes = static_cast<double>(state->bytes());
+        }
+        std::vector<double> seconds;
+        torch::Tensor next = tokens(out.batch, 1).squeeze(1);
+        for (int i = 0; i < m_request.steps + kWarmUp; ++i) {
+            m_cancellation.throwIfCancelled();
+            const double s = secondsOf(m_model.device(), [&] {
+                const torch::Tensor logits = batch ? batch->step(next) : m_model.logits(m_model.extend(next.unsqueeze(1), *state)).squeeze(1);
+                next = logits.argmax(-1);
+            });
+            if (i >= kWarmUp)
+                seconds.push_back(s);
+        }
+        return median(seconds);
     }
 
     /// A prompt in pieces, and the logits of its last token.

@@ -20,6 +20,8 @@ public:
     virtual void reset() = 0;
     /// As if `position` random tokens had been seen, for measurements that need a full state and not its meaning.
     virtual void fillRandomly(std::int64_t position) = 0;
+    /// Takes over the only sequence of `single`, a state of the same block, as sequence `row` of this batch.
+    virtual void assignRow(std::int64_t row, const BlockState& single) = 0;
     /// Bytes that are really held for the whole batch.
     virtual std::int64_t bytes() const = 0;
 };
@@ -29,6 +31,13 @@ struct ForwardContext {
     torch::Tensor cosine;
     torch::Tensor sine;
     std::int64_t position = 0; ///< position of the first token of this call
+};
+
+/// What a decoding step needs besides the states: everything on the device, nothing that depends on the host.
+struct DecodeContext {
+    torch::Tensor cosine;  ///< [positions, headDim], float32
+    torch::Tensor sine;    ///< [positions, headDim], float32
+    torch::Tensor lengths; ///< int32 [batch]: tokens of each sequence, the current one included
 };
 
 class Block {
@@ -43,6 +52,11 @@ public:
     /// With a state, the tokens follow those that the state has seen (prefill, chunk or single token); without, they are a
     /// whole sequence. Differentiable without a state.
     virtual torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const = 0;
+
+    /// One token of each sequence of a batch, whose lengths may differ: hidden [batch, hiddenSize] -> the same shape. Changes the state in
+    /// place and reads nothing back to the host, so that a step can be recorded and replayed. A state that was stepped this way counts its
+    /// tokens in `lengths` alone: forward must not go on with it.
+    virtual torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext& context, BlockState& state) const = 0;
 
     virtual std::unique_ptr<BlockState> makeState(std::int64_t batch, std::int64_t capacity, const torch::TensorOptions& options) const = 0;
 

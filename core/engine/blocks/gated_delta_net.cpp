@@ -32,6 +32,19 @@ public:
         return output(deltaRule(hidden, q, k, v, held), "o_norm", m_outputGate ? projectHeads(hidden, "g_proj", m_valueDim) : torch::Tensor(), hidden.scalar_type());
     }
 
+    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext&, BlockState& state) const override
+    {
+        auto& held = static_cast<RecurrentState&>(state);
+        ops::RecurrentStep step = deltaStep(hidden, held, m_outputGate ? project(hidden, "g_proj") : torch::Tensor());
+        const auto convolution = [&](const char* name, std::size_t history) {
+            return ops::StepConvolution{weight(std::string(name) + "_conv1d.weight").squeeze(1), held.histories[history]};
+        };
+        step.convolutionQ = convolution("q", 0);
+        step.convolutionK = convolution("k", 1);
+        step.convolutionV = convolution("v", 2);
+        return finish(step);
+    }
+
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
     {
         GatedDeltaRuleBlock::initialise(generator, options);

@@ -41,6 +41,22 @@ protected:
         return o;
     }
 
+    /// A decoding step up to its convolutions: projections, decay and beta of `hidden` [batch, hiddenSize].
+    ops::RecurrentStep deltaStep(const torch::Tensor& hidden, RecurrentState& held, const torch::Tensor& gate) const
+    {
+        ops::RecurrentStep step = stepOf(held, "o_norm", gate);
+        step.q = project(hidden, "q_proj");
+        step.k = project(hidden, "k_proj");
+        step.v = project(hidden, "v_proj");
+        step.siluKeys = step.siluValues = step.unitLength = true;
+        step.decay = ops::StepDecay::PerHeadFromRaw;
+        step.g = project(hidden, "a_proj");
+        step.aLog = weight("A_log");
+        step.dtBias = weight("dt_bias");
+        step.b = project(hidden, "b_proj");
+        return step;
+    }
+
     std::int64_t m_heads, m_keyDim, m_valueDim, m_taps;
 };
 

@@ -44,6 +44,20 @@ public:
         return output(o, "g_norm_swish_gate", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
     }
 
+    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext&, BlockState& state) const override
+    {
+        auto& held = static_cast<RecurrentState&>(state);
+        ops::RecurrentStep step = stepOf(held, m_outputGate ? "g_norm_swish_gate" : "g_norm", m_outputGate ? project(hidden, "g_proj") : torch::Tensor());
+        step.groups = m_groups;
+        step.q = project(hidden, "q_proj");
+        step.k = project(hidden, "k_proj");
+        step.v = project(hidden, "v_proj");
+        step.decay = ops::StepDecay::PerChannelFromLogits;
+        step.g = project(project(hidden, "gk_proj.0"), "gk_proj.1");
+        step.gateNormalizer = m_spec.real("gate_logit_normalizer");
+        return finish(step);
+    }
+
 private:
     /// [batch, length, groups, dim] -> [batch, length, heads, dim]: each group serves heads / groups neighbouring heads.
     torch::Tensor shared(const torch::Tensor& x) const

@@ -27,6 +27,14 @@ public:
         return output(deltaRule(hidden, q, k, v, held), "o_norm", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
     }
 
+    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext&, BlockState& state) const override
+    {
+        auto& held = static_cast<RecurrentState&>(state);
+        ops::RecurrentStep step = deltaStep(hidden, held, project(hidden, "g_proj"));
+        step.convolutionV = {kernels(hidden), held.histories[0]};
+        return finish(step);
+    }
+
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
     {
         GatedDeltaRuleBlock::initialise(generator, options);
@@ -35,14 +43,18 @@ public:
     }
 
 private:
+    /// The kernels that each token makes for itself: [..., heads * value, taps].
+    torch::Tensor kernels(const torch::Tensor& hidden) const
+    {
+        const std::string generator = "dynamic_conv1d.kernel_generator.";
+        return project(at::silu(project(hidden, generator + "w1")), generator + "w2").unflatten(-1, {m_heads * m_valueDim, m_taps});
+    }
+
     /// The dynamic convolution of v_proj(hidden): [batch, length, heads * value].
     torch::Tensor values(const torch::Tensor& hidden, RecurrentState* state) const
     {
-        const std::string generator = "dynamic_conv1d.kernel_generator.";
         const torch::Tensor x = project(hidden, "v_proj");
-        const torch::Tensor kernels =
-            project(at::silu(project(hidden, generator + "w1")), generator + "w2").unflatten(-1, {m_heads * m_valueDim, m_taps});
-        const torch::Tensor y = ops::dynamicConvolution(x, kernels, state ? std::optional(state->histories[0]) : std::nullopt);
+        const torch::Tensor y = ops::dynamicConvolution(x, kernels(hidden), state ? std::optional(state->histories[0]) : std::nullopt);
         if (state)
             advanceHistory(state->histories[0], x);
         return y;

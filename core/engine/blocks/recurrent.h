@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/engine/blocks/block.h"
+#include "kernels/include/decode_operators.h"
 
 namespace postnas::engine {
 
@@ -17,6 +18,7 @@ public:
 
     void reset() override;
     void fillRandomly(std::int64_t position) override;
+    void assignRow(std::int64_t row, const BlockState& single) override;
     std::int64_t bytes() const override;
 
     torch::Tensor recurrent;               ///< [batch, heads, key, value]
@@ -34,6 +36,11 @@ protected:
     torch::Tensor project(const torch::Tensor& hidden, const std::string& name) const;
     /// RMSNorm of each head's output in float32, times silu(gate) when a gate is given, then o_proj. o [batch, length, heads, value].
     torch::Tensor output(const torch::Tensor& o, const std::string& normName, const torch::Tensor& gate, torch::ScalarType type) const;
+    /// The part of a decoding step that is the same for all: state, and norm and gate of the output. `gate` may be undefined.
+    ops::RecurrentStep stepOf(RecurrentState& state, const std::string& normName, const torch::Tensor& gate) const;
+    /// The step's result through o_proj: [batch, hiddenSize].
+    torch::Tensor finish(const ops::RecurrentStep& step) const;
+
     /// The log decay of Gated DeltaNet: -exp(A_log) * softplus(a_proj(hidden) + dt_bias), float32, [batch, length, heads].
     torch::Tensor logDecay(const torch::Tensor& hidden) const;
 

@@ -1,8 +1,13 @@
 // What full and sliding-window attention share: the cache, projections, head norms and rotary positions. Internal: torch.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/error.h"
 #include "core/engine/blocks/block.h"
 #include "core/engine/model/functional.h"
+#include "kernels/include/decode_operators.h"
 
 namespace postnas::engine {
 
@@ -21,6 +26,16 @@ public:
         values.normal_();
         length = position;
     }
+    void assignRow(std::int64_t row, const BlockState& single) override
+    {
+        const auto& from = static_cast<const KeyValueState&>(single);
+        const std::int64_t slots = std::min(keys.size(2), from.keys.size(2));
+        // Slots of a ring mean positions modulo their number, so both rings must have the same.
+        if (from.length > slots && keys.size(2) != from.keys.size(2))
+            throw internalError("a window of " + std::to_string(from.keys.size(2)) + " slots cannot become a row of one of " + std::to_string(keys.size(2)));
+        keys.select(0, row).narrow(1, 0, slots).copy_(from.keys.select(0, 0).narrow(1, 0, slots));
+        values.select(0, row).narrow(1, 0, slots).copy_(from.values.select(0, 0).narrow(1, 0, slots));
+    }
     std::int64_t bytes() const override { return static_cast<std::int64_t>(keys.nbytes() + values.nbytes()); }
 
     torch::Tensor keys;   ///< [batch, kvHeads, slots, dim]
@@ -31,6 +46,21 @@ public:
 class SoftmaxBlock : public Block {
 public:
     using Block::Block;
+
+    /// The same for the whole cache and for a ring: a token's slot is its position modulo the slots.
+    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext& context, BlockState& state) const override
+    {
+        auto& held = static_cast<KeyValueState&>(state);
+        const Architecture& a = *m_architecture;
+        const auto heads = [&](const char* name, std::int64_t count) { return project(hidden, name).view({hidden.size(0), count, a.headDim}); };
+        const auto norm = [&](const char* name) { return a.queryKeyNorm ? std::optional(weight(name)) : std::nullopt; };
+        const torch::Tensor query =
+            ops::ropeAppend(heads("q_proj", a.attentionHeads), heads("k_proj", a.keyValueHeads), heads("v_proj", a.keyValueHeads),
+                            norm("q_norm.weight"), norm("k_norm.weight"), a.rmsNormEpsilon, context.cosine, context.sine, context.lengths, held.keys,
+                            held.values);
+        const double scale = 1.0 / std::sqrt(static_cast<double>(a.headDim));
+        return project(ops::decodeAttention(query, held.keys, held.values, context.lengths, scale).flatten(1), "o_proj");
+    }
 
 protected:
     struct Projected {

@@ -3,6 +3,7 @@
 
 #include "core/base/error.h"
 #include "core/engine/model/functional.h"
+#include "kernels/include/decode_operators.h"
 
 namespace postnas::engine {
 namespace {
@@ -29,6 +30,12 @@ void ModelState::reset()
     for (auto& layer : m_layers)
         layer->reset();
     m_position = 0;
+}
+
+void ModelState::assignRow(std::int64_t row, const ModelState& single)
+{
+    for (std::size_t i = 0; i < m_layers.size(); ++i)
+        m_layers[i]->assignRow(row, *single.m_layers[i]);
 }
 
 void ModelState::fillRandomly(std::int64_t position)
@@ -215,6 +222,24 @@ torch::Tensor HybridModel::extend(const torch::Tensor& ids, ModelState& state, c
         hidden = layer(i, mixer(i, mixers), hidden, positions, state.m_layers[static_cast<std::size_t>(i)].get());
     state.m_position += length;
     return hidden;
+}
+
+torch::Tensor HybridModel::decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state) const
+{
+    const ForwardContext tables = context(0, state.m_capacity);
+    const DecodeContext positions{tables.cosine, tables.sine, lengths};
+    const double epsilon = m_architecture.rmsNormEpsilon;
+    torch::Tensor hidden = embed(ids), normed = rmsNorm(hidden, m_layers.front().inputNorm, epsilon);
+    for (int i = 0; i < m_architecture.layerCount(); ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        const LayerWeights& w = m_layers[at];
+        std::tie(hidden, normed) = ops::residualNorm(block(i).decode(normed, positions, *state.m_layers[at]), hidden, w.outputNorm, epsilon);
+        const torch::Tensor inner = ops::swiGlu(at::linear(normed, w.gate), at::linear(normed, w.up));
+        // The norm that comes next belongs to the next layer, or to the head.
+        const torch::Tensor& next = at + 1 < m_layers.size() ? m_layers[at + 1].inputNorm : m_norm;
+        std::tie(hidden, normed) = ops::residualNorm(at::linear(inner, w.down), hidden, next, epsilon);
+    }
+    return at::linear(normed, m_head);
 }
 
 } // namespace postnas::engine

@@ -24,6 +24,8 @@ public:
     void reset();
     /// As if `position` random tokens had been seen; for measurements. At most the capacity.
     void fillRandomly(std::int64_t position);
+    /// Takes over the only sequence of `single` as sequence `row`; see BlockState::assignRow.
+    void assignRow(std::int64_t row, const ModelState& single);
     std::int64_t position() const { return m_position; } ///< tokens seen so far
     std::int64_t capacity() const { return m_capacity; }
     std::int64_t bytes() const;
@@ -79,6 +81,11 @@ public:
     ModelState makeState(std::int64_t batch, std::int64_t capacity, const std::vector<const Block*>* mixers = nullptr) const;
     /// Continues the sequences of `state` by ids [batch, length] and returns the hidden states [batch, length, hidden].
     torch::Tensor extend(const torch::Tensor& ids, ModelState& state, const std::vector<const Block*>* mixers = nullptr) const;
+
+    /// One token of each sequence, whose lengths may differ: ids int64 [batch] -> logits [batch, vocabulary]. `lengths` int32 [batch] counts the
+    /// tokens with this one. Nothing is read back to the host. See Block::decode. Not for dynamic RoPE, whose
+    /// frequencies depend on the length.
+    torch::Tensor decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state) const;
 
     const Block& block(int layer) const { return *m_blocks[static_cast<std::size_t>(layer)]; }
     Block& block(int layer) { return *m_blocks[static_cast<std::size_t>(layer)]; }

@@ -31,6 +31,14 @@ void RecurrentState::fillRandomly(std::int64_t)
         history.normal_();
 }
 
+void RecurrentState::assignRow(std::int64_t row, const BlockState& single)
+{
+    const auto& from = static_cast<const RecurrentState&>(single);
+    recurrent.select(0, row).copy_(from.recurrent.select(0, 0));
+    for (std::size_t i = 0; i < histories.size(); ++i)
+        histories[i].select(0, row).copy_(from.histories[i].select(0, 0));
+}
+
 std::int64_t RecurrentState::bytes() const
 {
     std::size_t sum = recurrent.nbytes();
@@ -58,6 +66,21 @@ torch::Tensor RecurrentBlock::output(const torch::Tensor& o, const std::string& 
         y = y * at::silu(gate.to(wide));
     return project(y.flatten(2).to(type), "o_proj");
 }
+
+ops::RecurrentStep RecurrentBlock::stepOf(RecurrentState& state, const std::string& normName, const torch::Tensor& gate) const
+{
+    ops::RecurrentStep step;
+    step.heads = step.groups = state.recurrent.size(1);
+    step.scale = 1.0 / std::sqrt(static_cast<double>(state.recurrent.size(2)));
+    step.state = state.recurrent;
+    step.normWeight = weight(normName + ".weight");
+    step.epsilon = m_spec.real("norm_eps");
+    if (gate.defined())
+        step.gate = gate;
+    return step;
+}
+
+torch::Tensor RecurrentBlock::finish(const ops::RecurrentStep& step) const { return project(ops::recurrentStep(step), "o_proj"); }
 
 torch::Tensor RecurrentBlock::logDecay(const torch::Tensor& hidden) const
 {

@@ -1,0 +1,84 @@
+// Decoding a batch of sequences of different lengths gives each the logits that it gets alone.
+#include "core/engine/generation/decode_batch.h"
+
+#include <gtest/gtest.h>
+
+#include "core/architecture/block_description.h"
+#include "core/base/error.h"
+
+namespace postnas::engine {
+namespace {
+
+using torch::Tensor;
+
+/// Two layers of the block around one of full attention.
+Architecture architectureWith(const std::string& block, bool queryKeyNorm)
+{
+    Architecture a;
+    a.vocabularySize = 61;
+    a.hiddenSize = 24;
+    a.intermediateSize = 32;
+    a.attentionHeads = 4;
+    a.keyValueHeads = 2;
+    a.headDim = 6;
+    a.queryKeyNorm = queryKeyNorm;
+    a.layers = {LayerSpec {}};
+    LayerSpec layer = blockNamed(block).defaultLayer(a);
+    if (block == "sliding_window")
+        layer.parameters["window_size"] = 5;
+    a.layers = {layer, blockNamed("attention").defaultLayer(a), layer};
+    return a;
+}
+
+class DecodeBatches : public testing::TestWithParam<std::tuple<std::string, bool>> {};
+
+TEST_P(DecodeBatches, EachSequenceGetsTheLogitsThatItGetsAlone)
+{
+    const auto& [block, queryKeyNorm] = GetParam();
+    const auto model = HybridModel::random(architectureWith(block, queryKeyNorm), 11, torch::kCPU, torch::kFloat32);
+    const torch::InferenceMode guard;
+    constexpr std::int64_t kCapacity = 40, kSteps = 12;
+    torch::manual_seed(3);
+    // Prompts shorter and longer than the window of 5, one of a single token.
+    const std::vector<std::int64_t> prompts = {9, 1, 17};
+    DecodeBatch batch(*model, 3, kCapacity);
+    std::vector<ModelState> alone;
+    for (std::size_t row = 0; row < prompts.size(); ++row) {
+        alone.push_back(model->makeState(1, kCapacity));
+        model->extend(torch::randint(61, {1, prompts[row]}), alone.back());
+        batch.assign(static_cast<std::int64_t>(row), alone.back());
+    }
+    const std::int64_t bytes = batch.stateBytes();
+    for (std::int64_t step = 0; step < kSteps; ++step) {
+        const Tensor ids = torch::randint(61, {3});
+        const Tensor logits = batch.step(ids);
+        ASSERT_EQ(logits.sizes(), (std::vector<std::int64_t>{3, 61}));
+        for (std::int64_t row = 0; row < 3; ++row) {
+            const Tensor expected = model->logits(model->extend(ids.narrow(0, row, 1).unsqueeze(0), alone[static_cast<std::size_t>(row)]));
+            EXPECT_LT((logits[row] - expected[0][0]).abs().max().item<double>(), 1e-5) << "row " << row << ", step " << step;
+            EXPECT_EQ(batch.lengths()[row].item<std::int64_t>(), prompts[static_cast<std::size_t>(row)] + step + 1);
+        }
+    }
+    EXPECT_EQ(batch.stateBytes(), bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, DecodeBatches,
+                         testing::Combine(testing::Values("attention", "sliding_window", "gla", "gated_delta_net", "jet"), testing::Bool()));
+
+TEST(DecodeBatch, DynamicRopeAndPromptsThatAreTooLongAreRefused)
+{
+    Architecture a = architectureWith("gla", false);
+    const auto model = HybridModel::random(a, 1, torch::kCPU, torch::kFloat32);
+    const torch::InferenceMode guard;
+    DecodeBatch batch(*model, 1, 4);
+    ModelState prompt = model->makeState(1, 8);
+    model->extend(torch::zeros({1, 6}, torch::kInt64), prompt);
+    EXPECT_THROW(batch.assign(0, prompt), Error);
+    a.ropeScaling.kind = RopeScaling::Kind::Dynamic;
+    a.ropeScaling.factor = 2;
+    const auto dynamic = HybridModel::random(a, 1, torch::kCPU, torch::kFloat32);
+    EXPECT_THROW(DecodeBatch(*dynamic, 1, 4), Error);
+}
+
+} // namespace
+} // namespace postnas::engine
