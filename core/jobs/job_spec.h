@@ -36,24 +36,35 @@ struct CommonSpec {
     int keepCheckpoints = 2;
 };
 
-/// `postnas run pretrain`: a model from scratch on token shards.
-struct PretrainSpec : CommonSpec {
-    Json architecture;               ///< a Hugging Face config object (model_type qwen2, ...)
-    std::filesystem::path tokenizer; ///< folder whose tokenizer files are copied beside the model
-    std::vector<DataSource> data;
+/// A training loop; what a stage's own defaults are, its spec says.
+struct TrainingSpec {
+    std::int64_t steps = 1000;
+    std::int64_t batchSize = 16;
     std::int64_t sequenceLength = 256;
-    std::int64_t batchSize = 64;
-    std::int64_t accumulation = 1;
-    std::int64_t steps = 0;
     double learningRate = 1e-3;
     double minLearningRate = 0;
     std::int64_t warmupSteps = 0;
-    double weightDecay = 0.1;
-    double beta1 = 0.9;
-    double beta2 = 0.95;
+    double weightDecay = 0;
     double gradientClip = 1.0; ///< 0: none
     bool packing = false;
     std::int64_t logEvery = 10;
+};
+
+/// `postnas run pretrain`: a model from scratch on token shards.
+struct PretrainSpec : CommonSpec, TrainingSpec {
+    PretrainSpec()
+    {
+        steps = 0; // must be given
+        batchSize = 64;
+        weightDecay = 0.1;
+    }
+
+    Json architecture;               ///< a Hugging Face config object (model_type qwen2, ...)
+    std::filesystem::path tokenizer; ///< folder whose tokenizer files are copied beside the model
+    std::vector<DataSource> data;
+    std::int64_t accumulation = 1;
+    double beta1 = 0.9;
+    double beta2 = 0.95;
     std::int64_t evaluateEvery = 0;           ///< 0: never
     std::vector<std::filesystem::path> tasks; ///< scored every `evaluateEvery` steps and at the end
     std::int64_t itemLimit = 0;               ///< items per task then; 0: all
@@ -65,18 +76,8 @@ struct SlidingWindowSpec {
     std::string task; ///< the task whose objective chooses them
 };
 
-struct SupernetTrainingSpec {
-    std::int64_t steps = 1000;
-    std::int64_t batchSize = 16;
-    std::int64_t sequenceLength = 256;
-    double learningRate = 1e-3;
-    double minLearningRate = 0;
-    std::int64_t warmupSteps = 0;
-    double weightDecay = 0;
-    double gradientClip = 1.0;     ///< 0: none
+struct SupernetTrainingSpec : TrainingSpec {
     double fullProbability = 0.25; ///< with which a layer takes its full path in a step
-    bool packing = false;
-    std::int64_t logEvery = 10;
 };
 
 enum class ExhaustiveChoice { Auto, Always, Never };
