@@ -34,7 +34,7 @@ SpecReader::SpecReader(const JsonReader& in, const fs::path& base, std::vector<s
             continue;
         if (key.size() > 64)
             in.fail(key.substr(0, 64) + "...", "is not known");
-        const auto nearest = std::min_element(known.begin(), known.end(), [&](std::string_view a, std::string_view b) {
+        const auto nearest = std::min_element(known.begin(), known.end(), [&key = key](std::string_view a, std::string_view b) {
             return editDistance(key, a) < editDistance(key, b);
         });
         in.fail(key, "is not known", nearest == known.end() ? "" : "Did you mean \"" + std::string(*nearest) + "\"?");
