@@ -22,7 +22,7 @@ struct Layout {
     static constexpr int kKeyStride = Key + 8, kKeyTile = kTokens * kKeyStride * 2, kSquare = kTokens * kSquareStride * 2;
     static constexpr int kQuery = 0, kKey = kKeyTile, kRight = 2 * kKeyTile, kLeft = 3 * kKeyTile, kLeft2 = kLeft + kSquare,
                          kRight2 = kLeft2 + kSquare, kAttention = kRight2 + kSquare, kSystem = kAttention + kSquare, kGates = kSystem + kSquare,
-                         kSums = kGates + 4 * kTokens * 4, kBytes = kSums + (4 * kTokens + Key) * 4;
+                         kSums = kGates + 4 * kTokens * 4, kBytes = kSums + (4 * kTokens + 4 * Key) * 4;
 };
 
 template <int Key, bool Delta, bool PerChannel>
@@ -88,7 +88,7 @@ private:
         copyTokens(L::kQuery, L::kKeyStride, static_cast<const Element16*>(p.q), p.keyDim, 0, Key);
         copyTokens(L::kKey, L::kKeyStride, static_cast<const Element16*>(p.k), p.keyDim, 0, Key);
         copyFloats<kThreads>(shared + L::kGates, scratch.gates + slot * 4 * kTokens, 4 * kTokens);
-        for (int i = int(threadIdx.x); i < 4 * kTokens + Key; i += kThreads)
+        for (int i = int(threadIdx.x); i < 4 * kTokens + 4 * Key; i += kThreads)
             floats(L::kSums)[i] = 0.f;
         arrive();
     }
@@ -184,12 +184,15 @@ private:
     __device__ void timesSquare(float (&x)[kTiles][4], const Element16* square, const Element16* right)
     {
         if constexpr (PerChannel) {
-            each(x, [&](float& value, int i, int key) {
-                const float sum = channelSum(i, key);
-                for (int j = 0; j <= i; ++j)
-                    value += __bfloat162float(square[i * kSquareStride + j]) * __bfloat162float(right[j * L::kKeyStride + key])
-                        * expf(fminf(sum - channelSum(j, key), 0.f));
-            });
+            // Token by token outside and unrolled over this lane's numbers inside: the other way round is code without end. Above the
+            // diagonal the square is zero.
+            float sums[kTiles][4] = {};
+            each(sums, [&](float& sum, int i, int key) { sum = channelSum(i, key); });
+#pragma unroll 1
+            for (int j = 0; j < min(rows, block * 16 + 16); ++j) {
+                const float left[2] = {__bfloat162float(square[token(0) * kSquareStride + j]), __bfloat162float(square[token(2) * kSquareStride + j])};
+                addDecayed(x, sums, left, right, j, 1.f);
+            }
         } else {
 #pragma unroll
             for (int j = 0; j < 4; ++j)
@@ -206,12 +209,15 @@ private:
     __device__ void timesTransposedSquare(float (&x)[kTiles][4], const Element16* square, const Element16* right)
     {
         if constexpr (PerChannel) {
-            each(x, [&](float& value, int j, int key) {
-                const float sum = channelSum(j, key);
-                for (int i = j; i < rows; ++i)
-                    value += __bfloat162float(square[i * kSquareStride + j]) * __bfloat162float(right[i * L::kKeyStride + key])
-                        * (ByBeta ? gate(kBeta, i) : 1.f) * expf(fminf(channelSum(i, key) - sum, 0.f));
-            });
+            float sums[kTiles][4] = {};
+            each(sums, [&](float& sum, int j, int key) { sum = channelSum(j, key); });
+#pragma unroll 1
+            for (int i = block * 16; i < rows; ++i) {
+                const float beta = ByBeta ? gate(kBeta, i) : 1.f;
+                const float left[2] = {beta * __bfloat162float(square[i * kSquareStride + token(0)]),
+                                       beta * __bfloat162float(square[i * kSquareStride + token(2)])};
+                addDecayed(x, sums, left, right, i, -1.f);
+            }
         } else {
 #pragma unroll
             for (int i = 0; i < 4; ++i)
@@ -229,6 +235,23 @@ private:
                     multiplyRow(x, a, right, i * 16);
                 }
         }
+    }
+
+    /// x += left (of the row) right[at, channel] exp(sign (sum - G_at)), for a decay of each channel.
+    __device__ __forceinline__ void addDecayed(float (&x)[kTiles][4], const float (&sums)[kTiles][4], const float (&left)[2],
+                                               const Element16* right, int at, float sign)
+    {
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+            for (int e = 0; e < 2; ++e) {
+                const int key = channel(n, e);
+                if (key < p.keyDim) {
+                    const float value = __bfloat162float(right[at * L::kKeyStride + key]), sum = channelSum(at, key);
+                    x[n][e] += left[0] * value * __expf(fminf(sign * (sums[n][e] - sum), 0.f));
+                    x[n][e + 2] += left[1] * value * __expf(fminf(sign * (sums[n][e + 2] - sum), 0.f));
+                }
+            }
     }
 
     template <typename F>
@@ -352,8 +375,8 @@ private:
     {
         if (p.g == nullptr)
             return;
-        float* total = floats(L::kSums) + 4 * kTokens;
-        // Over the tokens: eight rows of lanes in a warp, then the four blocks in turn.
+        float* total = floats(L::kSums) + 4 * kTokens; // [block, key]
+        // Over the tokens of this warp's block: the two rows of a lane, then the eight rows of lanes.
 #pragma unroll
         for (int n = 0; n < kTiles; ++n)
 #pragma unroll
@@ -365,19 +388,17 @@ private:
                         sum += given[n][2 * i + e] * key(token(2 * i), at);
                 for (int step = 4; step < 32; step *= 2)
                     sum += __shfl_xor_sync(0xffffffffu, sum, step);
-                for (int turn = 0; turn < 4; ++turn) {
-                    if (turn == block && r == 0)
-                        total[at] += sum;
-                    __syncthreads();
-                }
+                if (r == 0)
+                    total[block * Key + at] = sum;
             }
+        __syncthreads();
         const Element16* before = backward.states + slot * p.keyDim * p.valueDim;
         const Element16* after = backward.stateGradients + slot * p.keyDim * p.valueDim;
         for (int at = int(threadIdx.x); at < p.keyDim; at += kThreads) {
             float sum = 0;
             for (std::int64_t v = 0; v < p.valueDim; ++v)
                 sum += __bfloat162float(before[v * p.keyDim + at]) * __bfloat162float(after[v * p.keyDim + at]);
-            total[at] += sum * (PerChannel ? scratch.channelDecay[slot * p.keyDim + at] : gate(kDecayIn, kTokens - 1));
+            total[at] += total[Key + at] + total[2 * Key + at] + total[3 * Key + at] + sum * (PerChannel ? scratch.channelDecay[slot * p.keyDim + at] : gate(kDecayIn, kTokens - 1));
         }
         __syncthreads();
     }

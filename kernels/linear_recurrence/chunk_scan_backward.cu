@@ -170,7 +170,7 @@ private:
             loadTiles<true>(gradO[n], squareByRows(tile(chunk, S::kGradO), S::kValueStride, n * 16, warp * 16));
         multiplyTransposed(gradient, gradO, tile(chunk, S::kAttention));
 
-        // The state's own gradient goes on with what outputs read from it ...
+        // The state's own gradient goes on with what outputs read from it.
         const float* channelDecay = reinterpret_cast<const float*>(stage(chunk) + S::kDecay);
         const float decay = gates[kDecayIn * kTokens + kTokens - 1];
 #pragma unroll
@@ -189,11 +189,17 @@ private:
             }
         addToState(packed, tile(chunk, S::kQuery));
         auto* gradV = static_cast<Element16*>(gradients.v);
-        if (!Delta) {
+        if constexpr (Delta)
+            takeBack(chunk, gradient, gradV, gate);
+        else
             storeColumns(chunk, gradient, gradV);
-            return;
-        }
-        // ... and, with the delta rule, with what the predictions took from it.
+    }
+
+    /// With the delta rule the gradient of the state also goes on with what the predictions took from it. `gradient` is dN.
+    template <typename Gate>
+    __device__ __forceinline__ void takeBack(std::int64_t chunk, float (&gradient)[8][4], Element16* gradV, const Gate& gate)
+    {
+        std::uint32_t packed[4][4];
 #pragma unroll
         for (int n = 0; n < 4; ++n)
             packPair(packed[n], gradient[2 * n], gradient[2 * n + 1]);
