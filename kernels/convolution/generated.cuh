@@ -72,15 +72,22 @@ __device__ __forceinline__ int depthOf(const GeneratedConvolution& p, std::int64
     return int(min(token % p.length, p.taps - 1));
 }
 
+/// The input under tap `tap` of token m of a tile of a sequence without a history; the tile begins taps - 1 tokens before token 0.
+template <int Pairs>
+__device__ __forceinline__ float ownInputAt(const Element16* tile, int m, int depth, int taps, int tap, int channel)
+{
+    return taps - 1 - tap <= depth && tap < taps ? __bfloat162float(tile[(m + tap) * Shape<Pairs>::kInputStride + channel]) : 0.f;
+}
+
 /// The input under tap `tap` of token `first` + m, from a tile that begins taps - 1 tokens before `first`.
 template <int Pairs>
 __device__ __forceinline__ float inputAt(const GeneratedConvolution& p, const Element16* tile, std::int64_t first, int m, int depth, int tap,
                                          std::int64_t firstChannel, int channel)
 {
     const int taps = int(p.taps), back = taps - 1 - tap;
-    if (back <= depth)
-        return tap < taps ? __bfloat162float(tile[(m + tap) * Shape<Pairs>::kInputStride + channel]) : 0.f;
-    if (p.history == nullptr || first + m >= tokenCount(p) || firstChannel + channel >= p.channels)
+    if (back <= depth || p.history == nullptr)
+        return ownInputAt<Pairs>(tile, m, depth, taps, tap, channel);
+    if (first + m >= tokenCount(p) || firstChannel + channel >= p.channels)
         return 0.f;
     // This token is number `depth` of its sequence, so the history's newest row is depth + 1 tokens before it.
     return __bfloat162float(static_cast<const Element16*>(

@@ -153,7 +153,7 @@ __global__ void __launch_bounds__(kThreads) hiddenGradientKernel(GeneratedConvol
         waitCopies<1>();
         __syncthreads();
         const Element16 *inputs = tile(step, 0), *upstream = tile(step, L::kUpstream);
-#pragma unroll
+#pragma unroll 1
         for (int kk = 0; kk < kNumbers / 16; ++kk) {
             std::uint32_t left[R::kRowTiles][4];
 #pragma unroll
@@ -163,8 +163,8 @@ __global__ void __launch_bounds__(kThreads) hiddenGradientKernel(GeneratedConvol
                     const int m = firstRow + i * 16 + e % 2 * 8 + lane / 4, n = kk * 2 + e / 2, depth = depths[i][e % 2];
                     const int channel = n / Pairs * 4 + lane % 4, tap = n % Pairs * 2;
                     const float up = __bfloat162float(upstream[m * S::kInputStride + channel]);
-                    left[i][e] = pack<Element16>(up * inputAt<Pairs>(p, inputs, first, m, depth, tap, step * S::kChannels, channel),
-                                                 up * inputAt<Pairs>(p, inputs, first, m, depth, tap + 1, step * S::kChannels, channel));
+                    left[i][e] = pack<Element16>(up * ownInputAt<Pairs>(inputs, m, depth, taps, tap, channel),
+                                                 up * ownInputAt<Pairs>(inputs, m, depth, taps, tap + 1, channel));
                 }
             multiplyRanks<Narrow>(sum, left, tile(step, L::kRankTile), kk * 16, firstColumn);
         }
@@ -219,10 +219,9 @@ __global__ void __launch_bounds__(kThreads) weightGradientKernel(GeneratedConvol
         commitCopies();
         waitCopies<1>();
         __syncthreads();
-        const std::int64_t first = begin + step * kSumTokens;
         const Element16 *inputs = tile(step, 0), *upstream = tile(step, L::kUpstream);
         const int* depths = depthsOf(step);
-#pragma unroll
+#pragma unroll 1
         for (int kk = 0; kk < kSumTokens / 16; ++kk) {
             std::uint32_t left[R::kRowTiles][4];
 #pragma unroll
@@ -235,7 +234,7 @@ __global__ void __launch_bounds__(kThreads) weightGradientKernel(GeneratedConvol
                     for (int j = 0; j < 2; ++j) {
                         const int m = kk * 16 + e / 2 * 8 + lane % 4 * 2 + j;
                         g[j] = __bfloat162float(upstream[m * S::kInputStride + channel])
-                            * inputAt<Pairs>(p, inputs, first, m, depths[m], tap, firstChannel, channel);
+                            * ownInputAt<Pairs>(inputs, m, depths[m], taps, tap, channel);
                         total[i][e % 2] += g[j];
                     }
                     left[i][e] = pack<Element16>(g[0], g[1]);
@@ -346,7 +345,7 @@ cudaError_t launchGeneratedConvolutionBackward(const GeneratedConvolution& p, co
                                                int multiprocessors, cudaStream_t stream)
 {
     const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; };
-    if (!generatedConvolutionCanTake(p) || !aligned(out.gradY) || !aligned(out.x) || !aligned(out.hidden) || !aligned(out.weight))
+    if (!generatedConvolutionCanTake(p) || p.history || !aligned(out.gradY) || !aligned(out.x) || !aligned(out.hidden) || !aligned(out.weight))
         return cudaErrorInvalidValue;
     float* parts = static_cast<float*>(workspace);
     const generated::Shares shares = generated::sharesFor(p, multiprocessors);

@@ -15,7 +15,7 @@ namespace postnas::ops::cuda {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / 32;
-constexpr int kBlocksAtOnce = 7;    ///< on a multiprocessor: what its shared memory holds at a key width of 96
+constexpr int kBlocksAtOnce = 5;    ///< on a multiprocessor, at least; with more the compiler runs out of registers
 constexpr int kColumns = 64;        ///< of a block
 constexpr int kTapsAtOnce = 4;      ///< taps that are loaded together
 constexpr int kValuesPerThread = 5; ///< of the norm

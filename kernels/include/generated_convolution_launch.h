@@ -27,7 +27,7 @@ bool generatedConvolutionCanTake(const GeneratedConvolution& problem);
 /// y: bfloat16 [batch, length, channels].
 cudaError_t launchGeneratedConvolutionForward(const GeneratedConvolution& problem, void* y, cudaStream_t stream);
 
-/// All are written completely. The history has no gradient.
+/// All are written completely.
 struct GeneratedConvolutionGradients {
     const void* gradY = nullptr; ///< bfloat16 [batch, length, channels]
     void* x = nullptr;           ///< bfloat16 [batch, length, channels]
@@ -38,7 +38,7 @@ struct GeneratedConvolutionGradients {
 
 /// Bytes of scratch memory of the backward pass, on 16 bytes.
 std::size_t generatedConvolutionBackwardWorkspace(const GeneratedConvolution& problem, int multiprocessors);
-/// Gradients are the same in every run: no atomics.
+/// For sequences without a history; cudaErrorInvalidValue with one. Gradients are the same in every run: no atomics.
 cudaError_t launchGeneratedConvolutionBackward(const GeneratedConvolution& problem, const GeneratedConvolutionGradients& gradients,
                                                void* workspace, int multiprocessors, cudaStream_t stream);
 

@@ -87,7 +87,9 @@ TEST_P(GeneratedConvolution, ForwardFollowsTheReference)
 
 TEST_P(GeneratedConvolution, BackwardFollowsTheReference)
 {
-    const Trial trial(GetParam());
+    Case own = GetParam();
+    own.history = false;
+    Trial trial(own);
     // Two numbers of multiprocessors: two ways to split the sums over tokens.
     for (const int multiprocessors : {1, 9}) {
         const Tensor x = unwritten(trial.gradX, at::kBFloat16), hidden = unwritten(trial.gradHidden, at::kBFloat16);
@@ -102,6 +104,12 @@ TEST_P(GeneratedConvolution, BackwardFollowsTheReference)
         EXPECT_LT(relativeError(hidden, trial.gradHidden), 6e-3);
         EXPECT_LT(relativeError(weight, trial.gradWeight), 6e-3);
         EXPECT_LT(relativeError(bias, trial.gradBias), 1e-5);
+        if (GetParam().history) {
+            trial.problem.history = trial.history.const_data_ptr();
+            EXPECT_EQ(cuda::launchGeneratedConvolutionBackward(trial.problem, gradients, workspace.mutable_data_ptr(), multiprocessors, nullptr),
+                      cudaErrorInvalidValue);
+            trial.problem.history = nullptr;
+        }
     }
 }
 
