@@ -116,6 +116,7 @@ void MainWindow::makeDocks()
     m_tree->setEditTriggers(QAbstractItemView::NoEditTriggers);
     m_tree->setIconSize({20, 20});
     m_tree->setIndentation(12);
+    m_tree->setMinimumWidth(130); // names stay readable in a narrow window
     m_tree->setTextElideMode(Qt::ElideMiddle);
     m_tree->setAccessibleName(tr("Checkpoints and runs of the project"));
     m_tree->expandAll();

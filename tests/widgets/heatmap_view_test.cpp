@@ -102,6 +102,20 @@ TEST(HeatmapView, HoverShowsTheNumbersAndNoMarkup)
     EXPECT_FALSE(QToolTip::text().contains(QStringLiteral("<img")));
 }
 
+TEST(HeatmapView, TheBestLayerIsMarkedUnlessAllAreAlike)
+{
+    HeatmapView view;
+    HeatmapData data = sample();
+    for (HeatmapCell& cell : data.tasks[1].cells)
+        cell.accuracy = 0.5;
+    view.setData(data);
+    EXPECT_TRUE(view.plot()->isBest(0, 1));
+    EXPECT_FALSE(view.plot()->isBest(0, 2));
+    EXPECT_FALSE(view.plot()->isBest(0, HeatmapPlot::kNone));
+    for (int layer = 0; layer < 4; ++layer)
+        EXPECT_FALSE(view.plot()->isBest(1, layer));
+}
+
 TEST(HeatmapView, AllColumnsOfAFewTasksAreSeenBesideThePlot)
 {
     HeatmapView view;

@@ -21,6 +21,8 @@
 #include "widgets/architecture_editor/placement_board.h"
 #include "widgets/architecture_editor/placement_editor.h"
 #include "widgets/architecture_editor/summary_bar.h"
+#include "widgets/chat/chat_column.h"
+#include "widgets/chat/chat_view.h"
 #include "widgets/checkpoint/checkpoint_page.h"
 #include "widgets/heatmap/heatmap_view.h"
 #include "widgets/jobs/log_view.h"
@@ -297,6 +299,15 @@ TEST_F(MainWindowTest, ASmallScreenHoldsTheWindow)
     // 1280 by 800 pixels at a scale of 1.5, less the window's frame and a panel.
     const QSize room(853, 500);
     makeProject();
+    window->document().setBlock({0}, QStringLiteral("gated_delta_net"));
+    window->document().setBlock({1}, QStringLiteral("jet"));
+    window->document().setBlock({2}, QStringLiteral("gla"));
+    window->placementEditor()->showLayer(1);
+    ChatMessage answer;
+    answer.content = QStringLiteral("an answer");
+    answer.stats = {1234.5, 1000, 1000, qint64 {1} << 30};
+    for (int side : {0, 1})
+        window->chatView()->column(side)->setMessages({answer});
     auto* pages = window->findChild<QTabWidget*>(QStringLiteral("pages"));
     for (int i = 0; i < pages->count(); ++i) {
         pages->setCurrentIndex(i);

@@ -41,7 +41,7 @@ SummaryBar::SummaryBar(PlacementDocument& document, QWidget* parent) : QWidget(p
 {
     auto* row = new QHBoxLayout(this);
     row->setContentsMargins(0, kSpaceSmall, 0, kSpaceSmall);
-    row->setSpacing(kSpaceLarge * 2);
+    row->setSpacing(kSpaceLarge + kSpaceSmall);
 
     auto* column = new QVBoxLayout;
     column->setSpacing(2);
@@ -68,6 +68,7 @@ SummaryBar::SummaryBar(PlacementDocument& document, QWidget* parent) : QWidget(p
                         tr("Bytes that decoding one token must move at this context and batch 1: weights (bfloat16) and state"),
                         QStringLiteral("traffic"));
     m_blocks = addCell(tr("Layers"), tr("How many layers have which block"), QStringLiteral("blocks"));
+    m_blocks.value->setMinimumWidth(60); // with many kinds the longest of all: it gives way first
     row->addStretch();
 
     connect(m_context, &QComboBox::textActivated, this, &SummaryBar::chooseContext);
@@ -123,7 +124,7 @@ void SummaryBar::showDifference(const Cell& cell, double now, double teacher)
     const double percent = teacher > 0 ? (now / teacher - 1) * 100 : 0;
     const QString sign = percent > 0 ? QStringLiteral("+") : QStringLiteral("−");
     const double size = std::abs(percent);
-    cell.difference->setText(tr("%1%L2% against the teacher").arg(sign).arg(size, 0, 'f', size < 10 ? 2 : 1));
+    cell.difference->setText(tr("%1%L2% vs. teacher").arg(sign).arg(size, 0, 'f', size < 10 ? 2 : 1));
 }
 
 void SummaryBar::refresh()

@@ -80,13 +80,16 @@ ChatNumbers::ChatNumbers(QWidget* parent) : QWidget(parent)
         {tr("new tokens"), tr("Tokens of the last answer")},
         {tr("state"), tr("What decoding kept for this conversation: keys and values of attention layers, states of linear layers")}};
     for (const auto& [title, help] : cells) {
-        QLabel* number = plainLabel(this);
+        auto* number = new ElidedLabel(this);
+        number->setElideMode(Qt::ElideRight);
         QLabel* caption = plainLabel(this);
         caption->setText(title);
         number->setToolTip(help);
         caption->setToolTip(help);
         number->setAccessibleName(title);
         const int column = static_cast<int>(m_numbers.size());
+        if (column < 3)
+            number->setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Preferred); // the room is for the state
         grid->addWidget(number, 0, column);
         grid->addWidget(caption, 1, column);
         m_numbers += number;

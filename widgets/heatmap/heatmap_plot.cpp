@@ -145,13 +145,13 @@ bool HeatmapPlot::isBest(int task, int column) const
     if (column < 0 || column >= m_data.layers)
         return false;
     const double value = cellValue(task, column);
-    if (std::isnan(value))
-        return false;
-    for (int other = 0; other < m_data.layers; ++other) {
+    bool beatsOne = false; // where all layers are alike, none is the best
+    for (int other = 0; other < m_data.layers && !std::isnan(value); ++other) {
         if (cellValue(task, other) > value)
             return false;
+        beatsOne = beatsOne || cellValue(task, other) < value;
     }
-    return true;
+    return beatsOne;
 }
 
 QString HeatmapPlot::cellText(int task, int column) const

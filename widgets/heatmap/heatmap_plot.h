@@ -37,6 +37,8 @@ public:
     QRect cellRect(int task, int column) const;
     QColor cellColour(int task, int column) const;
     double cellValue(int task, int column) const;
+    /// Whether a layer has the task's highest value, and not all layers the same.
+    bool isBest(int task, int column) const;
     /// Several lines: task, layer, all metrics, difference to none.
     QString cellText(int task, int column) const;
 
@@ -60,7 +62,6 @@ private:
     bool cellAt(const QPoint& position, int* task, int* column) const;
     const HeatmapCell* cell(int task, int column) const;
     double position(int task, int column) const; ///< in the colour map, NaN: not known
-    bool isBest(int task, int column) const;
     void moveCursor(int task, int column);
     void updateRanges();
     void fitCells();

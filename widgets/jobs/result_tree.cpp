@@ -71,7 +71,12 @@ ResultTree::ResultTree(QWidget* parent) : QTreeWidget(parent)
 
 void ResultTree::addResult(const event::Result& result)
 {
-    auto* item = new QTreeWidgetItem(this, {displayText(toQString(result.artifact), 200), displayText(toQString(result.path), 500)});
+    const QStringList columns {displayText(toQString(result.artifact), 200), displayText(toQString(result.path), 500)};
+    // A resumed run writes some artifacts again: the newest one counts.
+    for (int i = topLevelItemCount() - 1; i >= 0; --i)
+        if (topLevelItem(i)->text(0) == columns[0] && topLevelItem(i)->text(1) == columns[1])
+            delete takeTopLevelItem(i);
+    auto* item = new QTreeWidgetItem(this, columns);
     int budget = kMaxRows;
     if (result.values.is_object())
         addValues(item, result.values, 0, budget);

@@ -12,17 +12,22 @@ namespace postnas {
 /// A label whose text is never read as markup, whatever file it comes from. `scale` is relative to the window's font.
 QLabel* plainLabel(QWidget* parent, double scale = 1, bool bold = false);
 
-/// A line that gives way: what does not fit is left out in the middle, and the tooltip has it all. For paths and names, which
-/// must not decide how narrow the window can be.
+/// A line that gives way: what does not fit is left out, in the middle unless told otherwise. For paths, names and long
+/// numbers, which must not decide how narrow the window can be.
 class ElidedLabel : public QLabel {
 public:
     explicit ElidedLabel(QWidget* parent = nullptr, double scale = 1, bool bold = false);
 
+    /// Sets the text, and the tooltip to all of it.
     void setFullText(const QString& text);
+    void setElideMode(Qt::TextElideMode mode) { m_mode = mode; }
     QSize minimumSizeHint() const override;
 
 protected:
     void paintEvent(QPaintEvent* event) override;
+
+private:
+    Qt::TextElideMode m_mode = Qt::ElideMiddle;
 };
 
 /// Colours a widget's text and leaves the rest to the theme. Call it again on QEvent::PaletteChange.
