@@ -37,3 +37,11 @@ if(POSTNAS_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=address,undefined)
 endif()
+
+option(POSTNAS_FUZZ "Build libFuzzer programs (needs clang and POSTNAS_SANITIZE)" OFF)
+if(POSTNAS_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang" OR NOT POSTNAS_SANITIZE)
+    message(FATAL_ERROR "POSTNAS_FUZZ needs clang and POSTNAS_SANITIZE=ON; the runners NAME_fuzz_run work with every compiler")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link) # so that libFuzzer sees which code of the parsers an input reaches
+endif()

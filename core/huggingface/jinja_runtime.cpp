@@ -75,7 +75,7 @@ std::vector<std::optional<JinjaValue>> JinjaArguments::bind(std::string_view fun
     for (std::size_t i = 0; i < positional.size(); ++i)
         out[i] = positional[i];
     for (const auto& [name, value] : keyword) {
-        const auto it = std::find_if(names.begin(), names.end(), [&](const char* n) { return name == n; });
+        const auto it = std::find(names.begin(), names.end(), std::string_view(name));
         if (it == names.end())
             throw JinjaFailure(title + " got an unexpected argument '" + name + "'");
         auto& slot = out[static_cast<std::size_t>(it - names.begin())];

@@ -1,6 +1,7 @@
 // Runs a fuzz target without libFuzzer: replays files, or mutates the target's seeds with a fixed random seed.
 //
 //   NAME_fuzz_run [--mutate] [--runs N] [--seed S] [--seconds T] [FILE or FOLDER ...]
+//   NAME_fuzz_run --write-seeds FOLDER [FILE ...]     the seeds as files, for NAME_fuzz (libFuzzer) to start from
 //
 // With files it replays them. Without, or with --mutate, it then goes on with N mutations of the target's seeds and the files, or
 // as many as T seconds allow. An input that crashes the target, or keeps it busy for over 20 seconds, is written to crash-NAME
@@ -95,6 +96,7 @@ int main(int argc, char** argv)
     unsigned long seed = 1;
     double seconds = 1e9;
     bool mutates = false;
+    std::filesystem::path seedFolder;
     std::vector<std::string> inputs;
     for (int i = 1; i < argc; ++i) {
         const std::string argument = argv[i];
@@ -104,6 +106,8 @@ int main(int argc, char** argv)
             seed = std::strtoul(argv[++i], nullptr, 10);
         else if (argument == "--seconds" && i + 1 < argc)
             seconds = std::strtod(argv[++i], nullptr);
+        else if (argument == "--write-seeds" && i + 1 < argc)
+            seedFolder = argv[++i];
         else if (argument == "--mutate")
             mutates = true;
         else if (std::filesystem::is_directory(argument))
@@ -116,7 +120,7 @@ int main(int argc, char** argv)
     for (const int signal : {SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGILL, SIGALRM})
         std::signal(signal, saveInput);
 
-    mutates = mutates || inputs.empty();
+    mutates = mutates || inputs.empty() || !seedFolder.empty();
     std::vector<std::string> seeds = inputs;
     if (mutates && fuzzSeeds != nullptr)
         for (std::string& own : fuzzSeeds())
@@ -124,6 +128,12 @@ int main(int argc, char** argv)
     if (seeds.empty()) {
         std::fprintf(stderr, "there are no inputs\n");
         return 1;
+    }
+    if (!seedFolder.empty()) {
+        std::filesystem::create_directories(seedFolder);
+        for (std::size_t i = 0; i < seeds.size(); ++i)
+            std::ofstream(seedFolder / ("seed-" + std::to_string(i)), std::ios::binary) << seeds[i];
+        return 0;
     }
     for (const std::string& input : seeds)
         run(input);
