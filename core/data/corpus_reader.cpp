@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::size_t kChunk = std::size_t {1} << 18;
 constexpr std::size_t kMaxParts = 100'000;
+constexpr std::size_t kMaxMessages = 1000; ///< each assistant's turn renders the conversation up to it
 
 /// A stream of decompressed bytes.
 class ByteSource {
@@ -242,14 +243,14 @@ Document parseDocument(const std::string& line, const std::string& source, doubl
     const Json json = parseJson(line, source);
     const JsonReader in(json, source);
     Document out;
-    const auto list = [&](const std::string& key) -> const Json& {
+    const auto list = [&](const std::string& key, std::size_t most) -> const Json& {
         const Json& value = in.value(key);
-        if (!value.is_array() || value.size() > kMaxParts)
-            in.fail(key, "must be a list of at most " + std::to_string(kMaxParts) + " entries");
+        if (!value.is_array() || value.size() > most)
+            in.fail(key, "must be a list of at most " + std::to_string(most) + " entries");
         return value;
     };
     if (in.has("messages")) {
-        const Json& messages = list("messages");
+        const Json& messages = list("messages", kMaxMessages);
         for (std::size_t i = 0; i < messages.size(); ++i) {
             const JsonReader entry(messages[i], source, "messages[" + std::to_string(i) + "]");
             out.messages.push_back({entry.string("role"), entry.string("content")});
@@ -257,7 +258,7 @@ Document parseDocument(const std::string& line, const std::string& source, doubl
         if (out.messages.empty())
             in.fail("messages", "is empty");
     } else if (in.has("parts")) {
-        const Json& parts = list("parts");
+        const Json& parts = list("parts", kMaxParts);
         for (std::size_t i = 0; i < parts.size(); ++i) {
             const JsonReader entry(parts[i], source, "parts[" + std::to_string(i) + "]");
             out.parts.push_back({entry.string("text"), entry.number("weight", 0, 1, 1)});

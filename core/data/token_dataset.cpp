@@ -128,7 +128,8 @@ TokenDataset::~TokenDataset() = default;
 std::shared_ptr<const TokenDataset> TokenDataset::open(const fs::path& folder, bool verifyHashes)
 {
     const fs::path indexFile = folder / "index.json";
-    if (!fs::exists(indexFile))
+    std::error_code ignored; // of a path that cannot be looked at
+    if (!fs::exists(indexFile, ignored))
         throw inputError(folder.string() + ": holds no index.json", "Build token shards with: postnas data build --tokenizer MODEL --output DIR FILES");
     const Json json = readJsonFile(indexFile);
     const JsonReader in(json, indexFile.string());

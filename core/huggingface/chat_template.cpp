@@ -76,11 +76,15 @@ std::optional<ChatTemplate> ChatTemplate::load(const fs::path& folder)
     std::unordered_map<std::string, std::string> tokens;
     std::optional<std::string> source;
     fs::path from = folder / "chat_template.jinja";
-    if (fs::exists(from))
+    const auto present = [](const fs::path& file) { // a link to itself is there; reading it says what is wrong
+        std::error_code ignored;
+        return fs::exists(fs::symlink_status(file, ignored));
+    };
+    if (present(from))
         source = readTextFile(from, kMaxSettingsBytes);
     for (const char* name : {"chat_template.json", "tokenizer_config.json", "special_tokens_map.json"}) {
         const fs::path file = folder / name;
-        if (!fs::exists(file))
+        if (!present(file))
             continue;
         const Json json = readJsonFile(file, kMaxSettingsBytes);
         const JsonReader settings(json, file.string());

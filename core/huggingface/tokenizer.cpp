@@ -65,9 +65,10 @@ Tokenizer::Tokenizer(std::shared_ptr<const Data> data)
 
 Tokenizer Tokenizer::load(const std::filesystem::path& folderOrFile)
 {
-    const bool isFolder = std::filesystem::is_directory(folderOrFile);
+    std::error_code ignored; // reading says what is wrong with a path that cannot be looked at
+    const bool isFolder = std::filesystem::is_directory(folderOrFile, ignored);
     const std::filesystem::path file = isFolder ? folderOrFile / "tokenizer.json" : folderOrFile;
-    if (isFolder && !std::filesystem::exists(file))
+    if (isFolder && !std::filesystem::exists(std::filesystem::symlink_status(file, ignored)))
         throw inputError(file.string() + " is missing",
                          "A checkpoint's tokenizer is read from tokenizer.json; copy it into the folder.");
     TokenizerFile tokenizer = readTokenizerFile(file);

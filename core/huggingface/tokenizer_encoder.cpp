@@ -2,11 +2,17 @@
 #include "core/huggingface/tokenizer_encoder.h"
 
 #include <algorithm>
+#include <chrono>
 
+#include "core/base/error.h"
 #include "core/huggingface/unicode_nfc.h"
 
 namespace postnas {
 namespace {
+
+/// What all calls of split patterns together may take; each of them has limits of its own.
+constexpr double kSplitSecondsAtLeast = 10;
+constexpr double kSplitSecondsPerByte = 20e-6;
 
 /// A stretch of the original text after normalisation, with the way back to the original's offsets.
 struct PreparedText {
@@ -84,6 +90,9 @@ public:
         // Where plain text could merge into a control token, text of mixed trust is not allowed to. The cache holds what
         // trusted text becomes, so it stays out of it.
         m_allowForbidden = allTrusted || !m_file.model.canMakeForbidden();
+        m_splitDeadline = std::chrono::steady_clock::now()
+            + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                  std::chrono::duration<double>(kSplitSecondsAtLeast + kSplitSecondsPerByte * static_cast<double>(original.size())));
         m_useCache = m_allowForbidden && (m_out.starts == nullptr || m_file.model.coversAllBytes());
     }
 
@@ -174,6 +183,9 @@ private:
     void splitStage(std::size_t stage, std::string_view text, Place place)
     {
         if (stage < m_file.splits.size()) {
+            // One call is limited, but a pattern may cut a text into as many pieces for the next one as it has bytes.
+            if (std::chrono::steady_clock::now() > m_splitDeadline)
+                throw inputError("the tokenizer's split patterns take too long on this text");
             StageSink sink(*this, stage + 1, text, place);
             m_file.splits[stage]->split(text, sink);
             return;
@@ -253,6 +265,7 @@ private:
     std::vector<std::uint32_t> m_lengths;
     bool m_allowForbidden = true;
     bool m_useCache = true;
+    std::chrono::steady_clock::time_point m_splitDeadline;
 };
 
 TokenizerEncoder::TokenizerEncoder(TokenizerFile file)

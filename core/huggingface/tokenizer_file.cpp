@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t kMaxFileBytes = 256u << 20;
 constexpr int kMaxDepth = 32;
-constexpr std::size_t kMaxAddedLength = 4096;
+constexpr std::size_t kMaxAddedLength = 256; ///< a hostile text may cost as many steps for each of its bytes
 
 /// A token as error messages show it.
 std::string showToken(std::string_view token)

@@ -17,6 +17,13 @@ constexpr std::uint64_t kMaxSettingsBytes = 32u << 20;
 constexpr std::uint64_t kMaxTemplateBytes = 4u << 20;
 constexpr const char* kNamedTokens[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
+/// Whether there is something of the name; what it is, such as a link to itself, reading it will say.
+bool present(const fs::path& file)
+{
+    std::error_code ignored;
+    return fs::exists(fs::symlink_status(file, ignored));
+}
+
 /// A token that is named in a settings file: a string, or an object with `content`. Nothing for null or another kind.
 std::optional<std::string> tokenContent(const Json& value)
 {
@@ -132,10 +139,10 @@ TokenizerSettings readTokenizerSettings(const fs::path& folder, TokenizerFile& t
     TokenizerSettings out;
     const fs::path configFile = folder / "tokenizer_config.json";
     const fs::path mapFile = folder / "special_tokens_map.json";
-    const bool hasConfig = fs::exists(configFile);
+    const bool hasConfig = present(configFile);
     const Json config = hasConfig ? readJsonFile(configFile, kMaxSettingsBytes) : Json::object();
     const JsonReader configReader(config, configFile.string());
-    const Json map = fs::exists(mapFile) ? readJsonFile(mapFile, kMaxSettingsBytes) : Json::object();
+    const Json map = present(mapFile) ? readJsonFile(mapFile, kMaxSettingsBytes) : Json::object();
     const JsonReader mapReader(map, mapFile.string());
 
     std::set<std::string> specials = specialContents(configReader);
@@ -144,7 +151,7 @@ TokenizerSettings readTokenizerSettings(const fs::path& folder, TokenizerFile& t
         applyAddedTokensDecoder(configReader, tokenizer);
     } else {
         specials.merge(specialContents(mapReader));
-        if (const fs::path file = folder / "added_tokens.json"; fs::exists(file))
+        if (const fs::path file = folder / "added_tokens.json"; present(file))
             applyAddedTokensFile(file, tokenizer, specials);
     }
     markSpecial(specials, (hasConfig ? configFile : mapFile).string(), tokenizer);
@@ -162,7 +169,7 @@ TokenizerSettings readTokenizerSettings(const fs::path& folder, TokenizerFile& t
     out.eosId = idOfNamed("eos_token");
     out.padId = idOfNamed("pad_token");
     out.unknownId = idOfNamed("unk_token");
-    if (const fs::path file = folder / "chat_template.jinja"; fs::exists(file)) {
+    if (const fs::path file = folder / "chat_template.jinja"; present(file)) {
         out.chatTemplate = readTextFile(file, kMaxTemplateBytes);
         if (const std::size_t bad = findInvalidUtf8(*out.chatTemplate); bad != std::string::npos)
             throw inputError(file.string() + ": invalid UTF-8 at byte " + std::to_string(bad));

@@ -63,7 +63,7 @@ std::vector<ManifestEntry> readManifest(const fs::path& folder)
     std::vector<ManifestEntry> out;
     for (const auto& item : files.json().items()) {
         requireBaseName(item.key(), file.string(), "files");
-        const JsonReader entry = files.object(item.key());
+        const JsonReader entry(item.value(), file.string(), "files." + item.key());
         out.push_back({item.key(), static_cast<std::uint64_t>(entry.integer("bytes", 0, std::int64_t {1} << 53)), entry.string("xxh3")});
     }
     return out;

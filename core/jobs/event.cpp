@@ -12,6 +12,12 @@ using namespace event;
 constexpr std::int64_t kMaxInteger = std::int64_t {1} << 53;
 constexpr std::size_t kMaxLayers = 4096;
 
+/// Adds a key that is known to be new; looking for it first would make objects of many keys quadratic.
+void append(Json& object, const std::string& key, Json value)
+{
+    object.get_ref<Json::object_t&>().emplace_back(key, std::move(value));
+}
+
 Json numberOrNull(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 double numberOrNan(const JsonReader& in, const std::string& key)
@@ -28,7 +34,7 @@ void fields(const Hello& e, Json& out)
 {
     Json versions = Json::object();
     for (const auto& [name, version] : e.versions)
-        versions[name] = version;
+        append(versions, name, version);
     out["versions"] = std::move(versions);
     out["device"] = e.device;
     out["pid"] = e.pid;
@@ -64,9 +70,10 @@ void fields(const Candidate& e, Json& out)
     out["placement"] = e.placement;
     Json scores = Json::object();
     for (const auto& [task, metrics] : e.scores) {
-        Json& entry = scores[task] = Json::object();
+        Json entry = Json::object();
         for (const auto& [metric, value] : metrics)
-            entry[metric] = numberOrNull(value);
+            append(entry, metric, numberOrNull(value));
+        append(scores, task, std::move(entry));
     }
     out["scores"] = std::move(scores);
     Json cost = Json::object();
@@ -132,7 +139,7 @@ void fields(const Unknown& e, Json& out)
         return;
     for (const auto& [key, value] : e.json.items())
         if (key != "v" && key != "seq" && key != "t" && key != "event")
-            out[key] = value;
+            append(out, key, value);
 }
 
 Hello readHello(const JsonReader& in)
@@ -155,11 +162,15 @@ Candidate readCandidate(const JsonReader& in)
     if (e.placement.size() > kMaxLayers)
         in.fail("placement", "has more than " + std::to_string(kMaxLayers) + " layers");
     if (in.has("scores")) {
+        // The values as they stand in the object: looking each up by its key would be quadratic in a hostile line.
         const JsonReader scores = in.object("scores");
         for (const auto& [task, metrics] : scores.json().items()) {
-            const JsonReader entry = scores.object(task);
-            for (const auto& [metric, value] : metrics.items())
-                e.scores[task][metric] = numberOrNan(entry, metric);
+            const JsonReader entry(metrics, in.source(), "scores." + task);
+            for (const auto& [metric, value] : metrics.items()) {
+                if (!value.is_number() && !value.is_null())
+                    entry.fail(metric, "must be a number");
+                e.scores[task][metric] = value.is_null() ? kUnknown : value.get<double>();
+            }
         }
     }
     if (in.has("cost")) {

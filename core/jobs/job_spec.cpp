@@ -131,6 +131,8 @@ PlacementSpec readPlacement(const JsonReader& json, const fs::path& base)
     in.integer("beam_width", out.beamWidth, 1, 100'000);
     if (in.has("objectives")) {
         const JsonReader objectives = json.object("objectives");
+        if (objectives.json().size() > kMaxEntries)
+            json.fail("objectives", "has too many entries");
         for (const auto& [task, value] : objectives.json().items()) {
             const std::string objective = objectives.string(task);
             if (objective != "accuracy" && objective != "negative_loss")

@@ -108,9 +108,10 @@ Project Project::create(const fs::path& folder, const std::string& name, const f
 Project Project::open(const fs::path& folder)
 {
     const fs::path path = cleanFolder(folder);
-    if (!fs::is_directory(path))
+    std::error_code ignored; // of a path that cannot be looked at
+    if (!fs::is_directory(path, ignored))
         throw inputError(path.string() + ": is no folder");
-    if (!fs::exists(path / kFileName))
+    if (!fs::exists(path / kFileName, ignored))
         throw inputError(path.string() + ": holds no project.json", "Choose a project's folder, or create a project there.");
     return {path, readInfo(path / kFileName)};
 }

@@ -14,6 +14,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kMaxNotes = 200;
+constexpr std::size_t kMaxScoreColumns = 256; ///< every candidate has a cell in each, so a hostile log must not choose their number
 
 void addNote(RunReport& report, const std::string& note)
 {
@@ -138,7 +139,8 @@ ScoreColumns scoreColumns(const Report& report)
         for (const event::Candidate& candidate : run.candidates)
             for (const auto& [task, metrics] : candidate.scores)
                 for (const auto& entry : metrics)
-                    seen.emplace(task, entry.first);
+                    if (seen.size() < kMaxScoreColumns)
+                        seen.emplace(task, entry.first);
     return {seen.begin(), seen.end()};
 }
 

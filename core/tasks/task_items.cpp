@@ -199,7 +199,8 @@ std::vector<TaskItem> loadItems(const TaskDefinition& task, std::optional<std::s
     for (const fs::path& file : task.dataFiles) {
         if (full())
             break;
-        if (!fs::is_regular_file(file))
+        std::error_code ignored; // of a name that no file can have
+        if (!fs::is_regular_file(file, ignored))
             throw inputError(file.string() + ": there is no such data file", "Task " + task.file.string() + " names it under dataset_kwargs.data_files.");
         if (file.extension() == ".json") { // one list; anything else is JSON lines
             const Json list = readJsonFile(file, kMaxJsonBytes);

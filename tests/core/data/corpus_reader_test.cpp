@@ -134,5 +134,17 @@ TEST(ParseDocument, KnowsTheForms)
         EXPECT_THROW(parseDocument(broken, "f", 0), Error) << broken;
 }
 
+TEST(ParseDocument, ConversationsHaveALimit)
+{
+    const auto conversation = [](int turns) {
+        std::string line = R"({"messages":[)";
+        for (int i = 0; i < turns; ++i)
+            line += std::string(i > 0 ? "," : "") + R"({"role":"assistant","content":"x"})";
+        return line + "]}";
+    };
+    EXPECT_EQ(parseDocument(conversation(1000), "f line 1", 0).messages.size(), 1000u);
+    EXPECT_THROW(parseDocument(conversation(1001), "f line 1", 0), Error);
+}
+
 } // namespace
 } // namespace postnas

@@ -69,6 +69,17 @@ TEST(TokenizerFile, RefusesWhatIsNoTokenizer)
     EXPECT_THROW(Tokenizer::load(empty / "no.json"), Error);
 }
 
+TEST(TokenizerFile, LinksToThemselvesAndImpossiblePathsAreErrors)
+{
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"}) {
+        const TokenizerFolder folder(fixtureJson());
+        std::filesystem::remove(folder.path() / name);
+        std::filesystem::create_symlink(name, folder.path() / name);
+        EXPECT_THAT(folder.problem(), AllOf(HasSubstr(name), HasSubstr("cannot be opened")));
+    }
+    EXPECT_THROW(Tokenizer::load(std::filesystem::path("/") / std::string(300, 'x')), Error);
+}
+
 TEST(TokenizerFile, NamesWhatIsNotSupported)
 {
     EXPECT_THAT(problemAfter([](Json& j) { j["model"]["type"] = "Unigram"; }), HasSubstr("\"model.type\" is \"Unigram\""));
@@ -153,6 +164,29 @@ TEST(TokenizerSettings, RefusesBrokenSettings)
     EXPECT_THAT(problem(R"({"added_tokens_decoder":{"x":{"content":"y"}}})"), HasSubstr("\"added_tokens_decoder.x\" is no id"));
     EXPECT_THAT(problem(R"({"added_tokens_decoder":{"3":{"content":"<new>"}}})"), HasSubstr("which model.vocab has for"));
     EXPECT_THAT(problem(R"({"a":1,"a":2})"), HasSubstr("appears twice"));
+}
+
+TEST(TokenizerFile, SlowPatternsEndAlsoWhenEachPieceIsQuick)
+{
+    // 2^20 ways to fail on each character: each is below every limit of one search, all of them would take minutes.
+    const TokenizerFolder folder([] {
+        Json json = fixtureJson();
+        json["pre_tokenizer"] = parseJson(R"({"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "[a-z]"}, "behavior": "Isolated", "invert": false},
+            {"type": "Split", "pattern": {"Regex": "(?:|){20}[bc]"}, "behavior": "Isolated", "invert": false},
+            {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})",
+                                          "patterns");
+        return json;
+    }());
+    const Tokenizer tokenizer = folder.load();
+    EXPECT_EQ(tokenizer.encode("aa").size(), 2u);
+    try {
+        tokenizer.encode(std::string(20'000, 'a'));
+        FAIL() << "was not stopped";
+    } catch (const Error& e) {
+        EXPECT_EQ(e.errorClass(), ErrorClass::Input);
+        EXPECT_THAT(e.what(), HasSubstr("take too long on this text"));
+    }
 }
 
 class HostileText : public testing::TestWithParam<const char*> {};

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <ctime>
 #include <limits>
 
 #include "core/jobs/event_reader.h"
@@ -104,6 +105,44 @@ TEST(Event, KnownOnesWithWrongFieldsAreRefusedByName)
     } catch (const Error& error) {
         EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("log"), testing::HasSubstr("\"name\"")));
     }
+}
+
+/// A line of the largest kind whose object at the end of `head` has `count` keys of its own.
+std::string lineOfManyKeys(const std::string& head, int count, const std::string& value, const std::string& tail)
+{
+    std::string line = R"({"v":1,"seq":1,"t":"","event":)" + head;
+    for (int i = 0; i < count; ++i)
+        line += (i > 0 ? ",\"k" : "\"k") + std::to_string(i) + "\":" + value;
+    return line + tail;
+}
+
+TEST(Event, ManyKeysCostTimeInProportion)
+{
+    constexpr int kCount = 300'000;
+    const std::clock_t start = std::clock();
+    for (const std::string& line : {lineOfManyKeys(R"("candidate","id":"a","placement":[],"scores":{)", kCount, "{}", "}}"),
+                                    lineOfManyKeys(R"("candidate","id":"a","placement":[],"scores":{"t":{)", kCount, "1", "}}}"),
+                                    lineOfManyKeys(R"("hello","versions":{)", kCount, "\"1\"", "}}"), lineOfManyKeys(R"("later",)", kCount, "1", "}")}) {
+        std::vector<Event> events;
+        EventParser parser;
+        ASSERT_TRUE(parser.parseLine(line, events)) << parser.lastProblem();
+        EXPECT_GT(dumpJson(toJson(events.at(0))).size(), 7u);
+    }
+    // Processor time: about two seconds in a release build, more with sanitizers; quadratic time would be minutes.
+    EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 40.0);
+}
+
+TEST(Event, ScoresMustBeNumbers)
+{
+    std::vector<Event> events;
+    EventParser parser("log");
+    EXPECT_FALSE(parser.parseLine(R"({"v":1,"seq":1,"event":"candidate","id":"a","placement":[],"scores":{"t":{"m":"x"}}})", events));
+    EXPECT_THAT(parser.lastProblem(), testing::HasSubstr("log: key \"scores.t.m\" must be a number"));
+    EXPECT_FALSE(parser.parseLine(R"({"v":1,"seq":1,"event":"candidate","id":"a","placement":[],"scores":{"t":3}})", events));
+    EXPECT_THAT(parser.lastProblem(), testing::HasSubstr("\"scores.t\" must be a JSON object"));
+    EXPECT_TRUE(parser.parseLine(R"({"v":1,"seq":1,"event":"candidate","id":"a","placement":[],"scores":{"t":{"m":null,"n":2}}})", events));
+    EXPECT_TRUE(std::isnan(std::get<Candidate>(events.at(0).body).scores.at("t").at("m")));
+    EXPECT_EQ(std::get<Candidate>(events.at(0).body).scores.at("t").at("n"), 2.0);
 }
 
 } // namespace

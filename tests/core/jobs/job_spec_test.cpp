@@ -136,5 +136,18 @@ TEST(JobSpec, FilesAreReadAgainstTheirFolder)
     }
 }
 
+TEST(JobSpec, HasNoEndlessListOfObjectives)
+{
+    Json json = placement();
+    for (int i = 0; i < 5000; ++i)
+        json["objectives"]["task" + std::to_string(i)] = "accuracy";
+    try {
+        parseJobSpec(json, "spec.json", "/x");
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_THAT(error.what(), testing::HasSubstr("\"objectives\" has too many entries"));
+    }
+}
+
 } // namespace
 } // namespace postnas

@@ -120,5 +120,19 @@ TEST_F(ReportTest, WrongRequestsAreErrors)
     EXPECT_EQ(collectReport(run.path()).runs[0].notes.size(), 2u);
 }
 
+TEST_F(ReportTest, ALogOfManyTasksDoesNotChooseTheNumberOfCells)
+{
+    Report report = collectReport(run.path());
+    report.runs.at(0).candidates.clear();
+    for (int i = 0; i < 2000; ++i) {
+        event::Candidate c;
+        c.id = std::to_string(i);
+        c.scores["task" + c.id]["accuracy"] = 1;
+        report.runs[0].candidates.push_back(c);
+    }
+    for (const Table& table : reportTables(report))
+        EXPECT_LT(table.columns.size(), 300u) << table.name;
+}
+
 } // namespace
 } // namespace postnas

@@ -201,6 +201,8 @@ TEST_F(Tasks, BrokenDataNamesFileAndLine)
     };
     EXPECT_THAT(failureOf("{\"q\":\"x\",\"a\":\"y\"}\n{\"q\":"), HasSubstr("d.jsonl, line 2"));
     EXPECT_THAT(failureOf("[1]\n"), HasSubstr("line 1"));
+    EXPECT_THAT(failure("task: t\ndataset_path: json\ndataset_kwargs: {data_files: " + std::string(300, 'x') + "}\ntest_split: train\noutput_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: a\n"),
+                HasSubstr("there is no such data file"));
     EXPECT_THAT(failureOf("{\"q\":[1],\"a\":\"y\"}"), HasSubstr("\"q\""));
     EXPECT_THAT(failureOf("{\"q\":\"x\",\"a\":\"\"}"), HasSubstr("doc_to_target"));
     EXPECT_THAT(failureOf("{\"q\":\"x\",\"q\":\"x\",\"a\":\"y\"}"), HasSubstr("twice"));
