@@ -314,17 +314,19 @@ private:
     template <bool First>
     __device__ void addChannelGradient(const float (&x)[kTiles][4], float sign, const Element16* factor)
     {
-        if (!PerChannel || out.g == nullptr)
-            return;
+        if constexpr (PerChannel) {
+            if (out.g == nullptr)
+                return;
 #pragma unroll
-        for (int n = 0; n < kTiles; ++n)
+            for (int n = 0; n < kTiles; ++n)
 #pragma unroll
-            for (int e = 0; e < 4; ++e)
-                if (token(e) < rows && channel(n, e) < p.keyDim) {
-                    float& to = out.g[keyAt(token(e), channel(n, e))];
-                    const float value = sign * x[n][e] * __bfloat162float(factor[token(e) * L::kKeyStride + channel(n, e)]);
-                    to = First ? value : to + value;
-                }
+                for (int e = 0; e < 4; ++e)
+                    if (token(e) < rows && channel(n, e) < p.keyDim) {
+                        float& to = out.g[keyAt(token(e), channel(n, e))];
+                        const float value = sign * x[n][e] * __bfloat162float(factor[token(e) * L::kKeyStride + channel(n, e)]);
+                        to = First ? value : to + value;
+                    }
+        }
     }
 
     __device__ void queries()
