@@ -108,7 +108,8 @@ private:
     void markInTree();
     void checkpointArrived(const CheckpointSummary& summary);
     void editCheckpoint();
-    bool mayReplacePlacement();
+    /// Asks when the board has changes that would be lost. `keptByProject`: a project's database still has the board afterwards.
+    bool mayReplacePlacement(bool keptByProject = true);
     QString teacherPath() const;
 
     // runs

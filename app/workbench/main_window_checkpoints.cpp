@@ -89,7 +89,7 @@ void MainWindow::editCheckpoint()
             if (related) {
                 // A hybrid of the board's teacher: its layers, as one step that can be undone, beside the teacher's numbers.
                 m_document.load(toPath(summary->path));
-            } else if (mayReplacePlacement()) {
+            } else if (mayReplacePlacement(false)) {
                 m_boardPath = summary->path;
                 m_document.setTeacher(theirs, summary->name);
             }

@@ -162,10 +162,9 @@ void MainWindow::forgetProject()
     m_treeModel->setCheckpoints({});
 }
 
-bool MainWindow::mayReplacePlacement()
+bool MainWindow::mayReplacePlacement(bool keptByProject)
 {
-    // In a project the board is kept in the database; only a placement without one can be lost.
-    if (m_session || m_document.isEmpty() || m_document.undoStack()->isClean())
+    if ((m_session && keptByProject) || m_document.isEmpty() || m_document.undoStack()->isClean())
         return true;
     QMessageBox box(QMessageBox::Question, tr("Placement"), tr("The placement has changes that were not saved."),
                     QMessageBox::Save | QMessageBox::Discard | QMessageBox::Cancel, this);

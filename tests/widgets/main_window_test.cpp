@@ -6,6 +6,7 @@
 #include <QDragEnterEvent>
 #include <QDropEvent>
 #include <QMessageBox>
+#include <QTimer>
 #include <QMimeData>
 #include <QProgressBar>
 #include <QPushButton>
@@ -217,6 +218,40 @@ TEST_F(MainWindowTest, ACandidateOpensOnTheBoardAndALayerOfTheHeatmapIsFound)
     EXPECT_EQ(window->document().undoStack()->count(), 1);
     Q_EMIT window->heatmapView()->layerActivated(1);
     EXPECT_EQ(window->placementEditor()->board()->selectedLayers(), (QVector<int> {1}));
+}
+
+TEST_F(MainWindowTest, AnotherCheckpointDoesNotReplaceAnEditedBoardUnasked)
+{
+    makeProject();
+    window->document().setBlock({0}, QStringLiteral("gla"));
+    const QStringList blocks = window->document().blocks();
+    drop(test::testData("jet-tiny"));
+    ASSERT_TRUE(settled());
+    QPushButton* edit = nullptr;
+    for (QPushButton* button : window->checkpointPage()->findChildren<QPushButton*>())
+        if (button->text() == QStringLiteral("&Edit placement"))
+            edit = button;
+    ASSERT_NE(edit, nullptr);
+    // The question runs its own loop of events: answer it from there.
+    const auto answerWith = [](QMessageBox::StandardButton button, bool& asked) {
+        QTimer::singleShot(0, qApp, [button, &asked] {
+            if (auto* box = qobject_cast<QMessageBox*>(QApplication::activeModalWidget())) {
+                asked = true;
+                QTest::mouseClick(box->button(button), Qt::LeftButton);
+            }
+        });
+    };
+    bool asked = false;
+    answerWith(QMessageBox::Cancel, asked);
+    QTest::mouseClick(edit, Qt::LeftButton);
+    EXPECT_TRUE(asked);
+    EXPECT_EQ(window->document().blocks(), blocks);
+    asked = false;
+    answerWith(QMessageBox::Discard, asked);
+    window->showPage(MainWindow::Page::Checkpoint);
+    QTest::mouseClick(edit, Qt::LeftButton);
+    EXPECT_TRUE(asked);
+    EXPECT_TRUE(window->document().blocks().contains(QStringLiteral("jet")));
 }
 
 TEST_F(MainWindowTest, EverythingIsBackAtTheNextStart)
