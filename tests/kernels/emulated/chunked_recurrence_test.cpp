@@ -151,8 +151,9 @@ TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
     const Tensor workspace = at::full({std::int64_t(cuda::chunkedBackwardWorkspace(p) / 4)}, nan, at::kFloat);
     ASSERT_EQ(cuda::launchChunkedBackward(p, out, workspace.mutable_data_ptr(), nullptr), cudaSuccess);
     const auto expect = [](const char* name, const Tensor& actual, const Optional& leaf) {
-        if (leaf)
+        if (leaf) {
             EXPECT_LT(relativeError(actual, leaf->grad().defined() ? leaf->grad() : at::zeros_like(*leaf)), 2e-2) << name;
+        }
     };
     expect("q", q, leaves.q);
     expect("k", k, leaves.k);
