@@ -11,7 +11,7 @@ namespace postnas {
 namespace {
 
 /// What all calls of split patterns together may take; each of them has limits of its own.
-constexpr double kSplitSecondsAtLeast = 10;
+constexpr double kSplitSecondsAtLeast = 8; // less than one pattern may take (split_pattern_pcre2.cpp), or the first would be blamed for the later ones
 constexpr double kSplitSecondsPerByte = 20e-6;
 
 /// A stretch of the original text after normalisation, with the way back to the original's offsets.
