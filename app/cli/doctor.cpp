@@ -91,7 +91,7 @@ void print(const engine::MachineReport& m)
         std::cout << "operators  " << (m.cudaOperators ? "CUDA, from " : "no CUDA: ") << sanitizeForTerminal(m.cudaOperatorsDetail) << "\n";
 }
 
-/// The worst of all shapes, one line for each operator, device and type.
+/// The worst of all shapes, one line for each operator, device, type and path.
 void print(const std::vector<engine::OperatorCheck>& checks)
 {
     std::cout << "\nOperators against their formulas in float64 (largest relative difference over all shapes)\n"
@@ -100,7 +100,7 @@ void print(const std::vector<engine::OperatorCheck>& checks)
     std::vector<engine::OperatorCheck> rows;
     for (const engine::OperatorCheck& c : checks) {
         const auto row = std::find_if(rows.begin(), rows.end(), [&](const engine::OperatorCheck& r) {
-            return r.name == c.name && r.device == c.device && r.dtype == c.dtype;
+            return r.name == c.name && r.device == c.device && r.dtype == c.dtype && r.path == c.path;
         });
         if (row == rows.end()) {
             rows.push_back(c);
