@@ -8,7 +8,6 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/json.h"
-#include "core/base/resources.h"
 #include "core/base/text.h"
 #include "core/engine/benchmark/operator_speed.h"
 #include "core/engine/benchmark/throughput.h"
@@ -28,13 +27,11 @@ struct Options {
     std::string output;
 };
 
-/// A built-in name or a config.json.
+/// A config.json, or a built-in name where there is no such file.
 Architecture architectureOf(const std::string& nameOrFile)
 {
-    for (const std::string& name : builtInArchitectures())
-        if (name == nameOrFile)
-            return readModelConfig(resourceFile("architectures/" + name + ".json"));
-    return readModelConfig(nameOrFile);
+    std::error_code ignored;
+    return readModelConfig(std::filesystem::exists(nameOrFile, ignored) ? std::filesystem::path(nameOrFile) : builtInConfig(nameOrFile, "a config.json"));
 }
 
 std::int64_t batchOf(const std::string& text)

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/cli/commands.h"
+#include "app/cli/model_options.h"
 #include "core/architecture/model_summary.h"
 #include "core/base/error.h"
 #include "core/base/resources.h"
@@ -44,15 +45,8 @@ Inspected open(const std::string& model)
     Inspected out;
     std::error_code ignored;
     if (!fs::exists(model, ignored)) {
-        std::string known;
-        for (const std::string& name : builtInArchitectures()) {
-            known += (known.empty() ? "" : ", ") + name;
-            if (name == model) {
-                const fs::path file = resourceFile("architectures/" + name + ".json");
-                return {readModelConfig(file), file.string(), nullptr};
-            }
-        }
-        throw inputError(model + ": does not exist", known.empty() ? "Give a model folder or a config.json." : "Give a model folder, a config.json, or one of: " + known + ".");
+        const fs::path file = builtInConfig(model, "a model folder, a config.json");
+        return {readModelConfig(file), file.string(), nullptr};
     }
     out.source = model;
     if (fs::is_directory(model, ignored) && (hasSafetensorsWeights(model) || hasPickledWeights(model))) {

@@ -58,6 +58,8 @@ int main(int argc, char** argv)
     } catch (const CLI::ParseError& e) {
         if (e.get_exit_code() == 0)
             return app.exit(e); // --help and --version
+        if (argc > 1 && argv[1][0] != '-' && app.get_subcommands([&](CLI::App* command) { return command->check_name(argv[1]); }).empty())
+            return report(usageError("\"" + std::string(argv[1]) + "\" is no command", "`postnas --help` lists the commands."));
         return report(usageError(e.what(), "See `postnas --help` or `postnas COMMAND --help`."));
     } catch (const Error& e) {
         return report(e);

@@ -1,14 +1,29 @@
 // The options that every command with a model has.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
+#include "core/base/error.h"
+#include "core/base/resources.h"
 #include "core/engine/language_model.h"
 #include "core/engine/runtime.h"
 
 namespace postnas {
+
+/// The config.json of a built-in architecture; throws Error(Input) that says what else could be given ("a config.json") and which there are.
+inline std::filesystem::path builtInConfig(const std::string& name, const std::string& otherwise)
+{
+    std::string known;
+    for (const std::string& builtIn : builtInArchitectures()) {
+        if (builtIn == name)
+            return resourceFile("architectures/" + name + ".json");
+        known += ", " + builtIn;
+    }
+    throw inputError(name + ": does not exist", "Give " + otherwise + (known.empty() ? "" : ", or one of: " + known.substr(2)) + ".");
+}
 
 struct ModelOptions {
     std::string model;

@@ -59,6 +59,12 @@ TEST(Benchmark, DecodingAloneAndTheLargestBatch)
     const auto bad = runProcess({program(), "benchmark", "throughput", "--config", "qwen2.5-1.5b", "--batch", "many"});
     EXPECT_EQ(bad.exitCode, 2);
     EXPECT_THAT(bad.errors, HasSubstr("--batch"));
+    const auto unknown = runProcess({program(), "benchmark", "throughput", "--config", "jet-nemotron-3b"});
+    EXPECT_EQ(unknown.exitCode, 3);
+    EXPECT_THAT(unknown.errors, testing::AllOf(HasSubstr("jet-nemotron-3b"), HasSubstr("jet-nemotron-2b")));
+    const auto noCommand = runProcess({program(), "benchmrk"});
+    EXPECT_EQ(noCommand.exitCode, 2);
+    EXPECT_THAT(noCommand.errors, HasSubstr("\"benchmrk\" is no command"));
     const auto both = runProcess({program(), "benchmark", "throughput"});
     EXPECT_EQ(both.exitCode, 2);
     EXPECT_THAT(both.errors, HasSubstr("--config"));

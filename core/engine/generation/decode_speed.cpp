@@ -2,7 +2,8 @@
 #include "core/engine/generation/decode_speed.h"
 
 #include <algorithm>
-#include <chrono>
+
+#include "core/engine/benchmark/timing.h"
 
 namespace postnas::engine {
 
@@ -12,10 +13,6 @@ double measureDecodeSpeed(const HybridModel& model, const std::vector<const Bloc
     constexpr int kWarmUp = 2;
     constexpr std::int64_t kPiece = 512;
     ModelState state = model.makeState(batch, context + steps + kWarmUp, mixers);
-    const auto synchronise = [&] {
-        if (model.device().is_cuda())
-            torch::cuda::synchronize();
-    };
     const auto tokens = [&](std::int64_t length) {
         return torch::randint(model.architecture().vocabularySize, {batch, length},
                               torch::TensorOptions().dtype(torch::kInt64).device(model.device()));
@@ -25,16 +22,11 @@ double measureDecodeSpeed(const HybridModel& model, const std::vector<const Bloc
     std::vector<double> seconds;
     for (int i = 0; i < steps + kWarmUp; ++i) {
         const torch::Tensor next = tokens(1);
-        synchronise();
-        const auto start = std::chrono::steady_clock::now();
-        model.logits(model.extend(next, state, mixers)).argmax(-1);
-        synchronise();
+        const double one = secondsOf(model.device(), [&] { model.logits(model.extend(next, state, mixers)).argmax(-1); });
         if (i >= kWarmUp)
-            seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+            seconds.push_back(one);
     }
-    const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-    std::nth_element(seconds.begin(), middle, seconds.end());
-    return double(batch) / *middle;
+    return double(batch) / median(seconds);
 }
 
 } // namespace postnas::engine
