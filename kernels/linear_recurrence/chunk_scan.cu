@@ -3,45 +3,33 @@
 // A warp owns 16 value columns of one head and keeps their part of the state, transposed, in registers for the whole sequence. The result
 // layout of one product is the operand layout of the next, so between loading a chunk's tiles and storing its outputs nothing passes
 // through shared memory and no warp waits for another.
-#include "kernels/linear_recurrence/chunk.cuh"
+#include "kernels/linear_recurrence/chunk_pass.cuh"
 
 namespace postnas::ops::cuda::chunk {
 namespace {
 
-/// One chunk's tiles in shared memory; two of these take turns.
 template <int Key, bool Delta, bool PerChannel, int Warps>
-struct Stage {
-    static constexpr bool kTwoKeys = Delta && PerChannel; ///< exp(G) k and exp(G_C - G) k differ from k itself
-    static constexpr int kKeyStride = Key + 8, kValueStride = 16 * Warps + 8;
-    static constexpr int kKeyTile = kTokens * kKeyStride * 2, kSquare = kTokens * kSquareStride * 2;
-    static constexpr int kQuery = 0, kKeyOut = kKeyTile, kKeyIn = kTwoKeys ? 2 * kKeyTile : kKeyOut,
-                         kValue = (kTwoKeys ? 3 : 2) * kKeyTile, kAttention = kValue + kTokens * kValueStride * 2,
-                         kInverse = kAttention + kSquare, kGates = kInverse + (Delta ? kSquare : 0), kDecay = kGates + 4 * kTokens * 4,
-                         kBytes = kDecay + (PerChannel ? Key * 4 : 0);
-};
+class Scan : Pass<Key, Delta, PerChannel, Warps> {
+    using Base = Pass<Key, Delta, PerChannel, Warps>;
+    using typename Base::S;
+    using Base::p, Base::scratch, Base::sequence, Base::state, Base::warp, Base::c;
+    using Base::chunkTotal, Base::column, Base::copy, Base::loadState, Base::slot, Base::stage, Base::storeColumns, Base::storeState, Base::tile;
 
-template <int Key, bool Delta, bool PerChannel, int Warps>
-class Scan {
 public:
-    using S = Stage<Key, Delta, PerChannel, Warps>;
-    static constexpr int kThreads = Warps * 32;
-
     __device__ Scan(const RecurrenceProblem& problem, const Scratch& scratchArrays, const ScanOutputs& outputs, unsigned char* shared)
-        : p(problem), scratch(scratchArrays), out(outputs), stages(shared), sequenceIndex(blockIdx.x), head(blockIdx.y),
-          firstColumn(int(blockIdx.z) * 16 * Warps), warp(int(threadIdx.x) / 32), r(int(threadIdx.x) % 32 / 4), c(int(threadIdx.x) % 4 * 2),
-          sequence(sequenceAt(problem, sequenceIndex))
+        : Base(problem, scratchArrays, shared), out(outputs)
     {
     }
 
     __device__ void run()
     {
-        loadState();
-        const std::int64_t chunks = (sequence.length + kTokens - 1) / kTokens;
+        loadState(p.initialState);
+        const std::int64_t chunks = chunkTotal();
         if (chunks > 0)
-            copy(0);
+            copy(0, p.v);
         for (std::int64_t i = 0; i < chunks; ++i) {
             if (i + 1 < chunks) {
-                copy(i + 1);
+                copy(i + 1, p.v);
                 waitCopies<1>();
             } else {
                 waitCopies<0>();
@@ -51,76 +39,10 @@ public:
             __syncthreads();
         }
         if (out.finalState)
-            storeFinalState();
+            storeState(out.finalState);
     }
 
 private:
-    __device__ unsigned char* stage(std::int64_t chunk) const { return stages + chunk % 2 * S::kBytes; }
-    __device__ Element16* tile(std::int64_t chunk, int offset) const { return reinterpret_cast<Element16*>(stage(chunk) + offset); }
-    __device__ std::int64_t slot(std::int64_t chunk) const { return (sequence.firstChunk + chunk) * p.heads + head; }
-    __device__ int rowsOf(std::int64_t chunk) const { return int(min(std::int64_t(kTokens), sequence.length - chunk * kTokens)); }
-
-    __device__ void copy(std::int64_t chunk)
-    {
-        const int rows = rowsOf(chunk), keys = int(p.keyDim);
-        const std::int64_t token = sequence.first + chunk * kTokens, keyStride = p.heads * p.keyDim, valueStride = p.heads * p.valueDim;
-        const std::int64_t keyOffset = (token * p.heads + head) * p.keyDim;
-        const Element16* queries = PerChannel ? scratch.queryIn : static_cast<const Element16*>(p.q);
-        const Element16* keysOut = PerChannel ? scratch.keyOut : static_cast<const Element16*>(p.k);
-        copyTile<kThreads>(tile(chunk, S::kQuery), S::kKeyStride, kTokens, Key, queries + keyOffset, keyStride, rows, keys);
-        copyTile<kThreads>(tile(chunk, S::kKeyOut), S::kKeyStride, kTokens, Key, keysOut + keyOffset, keyStride, rows, keys);
-        if (S::kTwoKeys)
-            copyTile<kThreads>(tile(chunk, S::kKeyIn), S::kKeyStride, kTokens, Key, scratch.keyIn + keyOffset, keyStride, rows, keys);
-        copyTile<kThreads>(tile(chunk, S::kValue), S::kValueStride, kTokens, 16 * Warps,
-                           static_cast<const Element16*>(p.v) + (token * p.heads + head) * p.valueDim + firstColumn, valueStride, rows,
-                           int(p.valueDim) - firstColumn);
-        const std::int64_t square = slot(chunk) * kTokens * kTokens;
-        copyTile<kThreads>(tile(chunk, S::kAttention), kSquareStride, kTokens, kTokens, scratch.attention + square, kTokens, kTokens, kTokens);
-        if (Delta)
-            copyTile<kThreads>(tile(chunk, S::kInverse), kSquareStride, kTokens, kTokens, scratch.inverse + square, kTokens, kTokens, kTokens);
-        copyFloats<kThreads>(stage(chunk) + S::kGates, scratch.gates + slot(chunk) * 4 * kTokens, 4 * kTokens);
-        if (PerChannel)
-            copyFloats<kThreads>(stage(chunk) + S::kDecay, scratch.channelDecay + slot(chunk) * p.keyDim, keys);
-        commitCopies();
-    }
-
-    /// The value column of result row r (or r + 8) of this warp.
-    __device__ int column(int half) const { return firstColumn + warp * 16 + r + half * 8; }
-
-    template <typename F>
-    __device__ void eachOfState(F&& f)
-    {
-#pragma unroll
-        for (int n = 0; n < Key / 8; ++n)
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                const int key = n * 8 + c + e % 2, value = column(e / 2);
-                f(state[n][e], key, value, key < p.keyDim && value < p.valueDim);
-            }
-    }
-
-    __device__ void loadState()
-    {
-        const float* from = p.initialState ? p.initialState + (sequenceIndex * p.heads + head) * p.keyDim * p.valueDim : nullptr;
-        eachOfState([&](float& x, int key, int value, bool inside) { x = from && inside ? from[std::int64_t(key) * p.valueDim + value] : 0.f; });
-    }
-
-    __device__ void storeFinalState()
-    {
-        float* to = out.finalState + (sequenceIndex * p.heads + head) * p.keyDim * p.valueDim;
-        eachOfState([&](float& x, int key, int value, bool inside) {
-            if (inside)
-                to[std::int64_t(key) * p.valueDim + value] = x;
-        });
-    }
-
-    /// By way of this warp's columns of the value tile, which nothing reads any more.
-    __device__ void storeColumns(std::int64_t chunk, const float (&x)[8][4], Element16* to)
-    {
-        storeTokens(x, tile(chunk, S::kValue) + warp * 16, S::kValueStride,
-                    to + ((sequence.first + chunk * kTokens) * p.heads + head) * p.valueDim, p, rowsOf(chunk), firstColumn + warp * 16);
-    }
-
     /// x += packed (lower triangle of square)^T: x[16, 64 i] += sum over j <= i of packed[16, j] square[i, j].
     __device__ void multiplyTriangle(float (&x)[8][4], const std::uint32_t (&packed)[4][4], const Element16* square)
     {
@@ -235,15 +157,7 @@ private:
             }
     }
 
-    const RecurrenceProblem& p;
-    const Scratch& scratch;
     const ScanOutputs& out;
-    unsigned char* stages;
-    std::int64_t sequenceIndex, head;
-    int firstColumn, warp;
-    int r, c; ///< this lane's row and first column in a 16 x 8 result
-    Sequence sequence;
-    float state[Key / 8][4]; ///< transposed: [16 values, keys]
 };
 
 template <int Key, bool Delta, bool PerChannel, int Warps>

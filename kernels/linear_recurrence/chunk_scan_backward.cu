@@ -1,44 +1,33 @@
 // Backward pass of the chunked linear recurrence over the chunks, last to first: carries the gradient of the state as chunk_scan.cu carries
 // the state, 16 value columns a warp, and leaves what the gradients of each chunk need.
-#include "kernels/linear_recurrence/chunk.cuh"
+#include "kernels/linear_recurrence/chunk_pass.cuh"
 
 namespace postnas::ops::cuda::chunk {
 namespace {
 
 template <int Key, bool Delta, bool PerChannel, int Warps>
-struct Stage {
-    static constexpr bool kTwoKeys = Delta && PerChannel;
-    static constexpr int kKeyStride = Key + 8, kValueStride = 16 * Warps + 8;
-    static constexpr int kKeyTile = kTokens * kKeyStride * 2, kSquare = kTokens * kSquareStride * 2;
-    static constexpr int kQuery = 0, kKeyOut = kKeyTile, kKeyIn = kTwoKeys ? 2 * kKeyTile : kKeyOut,
-                         kGradO = (kTwoKeys ? 3 : 2) * kKeyTile, kAttention = kGradO + kTokens * kValueStride * 2,
-                         kInverse = kAttention + kSquare, kGates = kInverse + (Delta ? kSquare : 0), kDecay = kGates + 4 * kTokens * 4,
-                         kBytes = kDecay + (PerChannel ? Key * 4 : 0);
-};
+class ScanBackward : Pass<Key, Delta, PerChannel, Warps> {
+    using Base = Pass<Key, Delta, PerChannel, Warps>;
+    using typename Base::S;
+    using Base::p, Base::scratch, Base::sequence, Base::state, Base::warp, Base::c;
+    using Base::chunkTotal, Base::column, Base::copy, Base::loadState, Base::slot, Base::stage, Base::storeColumns, Base::storeState, Base::tile;
 
-template <int Key, bool Delta, bool PerChannel, int Warps>
-class ScanBackward {
 public:
-    using S = Stage<Key, Delta, PerChannel, Warps>;
-    static constexpr int kThreads = Warps * 32;
-
     __device__ ScanBackward(const RecurrenceProblem& problem, const Scratch& scratchArrays, const BackwardScratch& backwardArrays,
                             const ChunkedGradients& outputs, unsigned char* shared)
-        : p(problem), scratch(scratchArrays), backward(backwardArrays), gradients(outputs), stages(shared), sequenceIndex(blockIdx.x),
-          head(blockIdx.y), firstColumn(int(blockIdx.z) * 16 * Warps), warp(int(threadIdx.x) / 32), r(int(threadIdx.x) % 32 / 4),
-          c(int(threadIdx.x) % 4 * 2), sequence(sequenceAt(problem, sequenceIndex))
+        : Base(problem, scratchArrays, shared), backward(backwardArrays), gradients(outputs)
     {
     }
 
     __device__ void run()
     {
-        loadState();
-        const std::int64_t chunks = (sequence.length + kTokens - 1) / kTokens;
+        loadState(gradients.gradFinalState);
+        const std::int64_t chunks = chunkTotal();
         if (chunks > 0)
-            copy(chunks - 1);
+            copy(chunks - 1, gradients.gradO);
         for (std::int64_t i = chunks - 1; i >= 0; --i) {
             if (i > 0) {
-                copy(i - 1);
+                copy(i - 1, gradients.gradO);
                 waitCopies<1>();
             } else {
                 waitCopies<0>();
@@ -48,68 +37,10 @@ public:
             __syncthreads();
         }
         if (gradients.initialState)
-            storeInitialGradient();
+            storeState(gradients.initialState);
     }
 
 private:
-    __device__ unsigned char* stage(std::int64_t chunk) const { return stages + chunk % 2 * S::kBytes; }
-    __device__ Element16* tile(std::int64_t chunk, int offset) const { return reinterpret_cast<Element16*>(stage(chunk) + offset); }
-    __device__ std::int64_t slot(std::int64_t chunk) const { return (sequence.firstChunk + chunk) * p.heads + head; }
-    __device__ int rowsOf(std::int64_t chunk) const { return int(min(std::int64_t(kTokens), sequence.length - chunk * kTokens)); }
-    __device__ int column(int half) const { return firstColumn + warp * 16 + r + half * 8; }
-
-    __device__ void copy(std::int64_t chunk)
-    {
-        const int rows = rowsOf(chunk), keys = int(p.keyDim);
-        const std::int64_t token = sequence.first + chunk * kTokens, keyStride = p.heads * p.keyDim;
-        const std::int64_t keyOffset = (token * p.heads + head) * p.keyDim;
-        const Element16* queries = PerChannel ? scratch.queryIn : static_cast<const Element16*>(p.q);
-        const Element16* keysOut = PerChannel ? scratch.keyOut : static_cast<const Element16*>(p.k);
-        copyTile<kThreads>(tile(chunk, S::kQuery), S::kKeyStride, kTokens, Key, queries + keyOffset, keyStride, rows, keys);
-        copyTile<kThreads>(tile(chunk, S::kKeyOut), S::kKeyStride, kTokens, Key, keysOut + keyOffset, keyStride, rows, keys);
-        if (S::kTwoKeys)
-            copyTile<kThreads>(tile(chunk, S::kKeyIn), S::kKeyStride, kTokens, Key, scratch.keyIn + keyOffset, keyStride, rows, keys);
-        copyTile<kThreads>(tile(chunk, S::kGradO), S::kValueStride, kTokens, 16 * Warps,
-                           static_cast<const Element16*>(gradients.gradO) + (token * p.heads + head) * p.valueDim + firstColumn,
-                           p.heads * p.valueDim, rows, int(p.valueDim) - firstColumn);
-        const std::int64_t square = slot(chunk) * kTokens * kTokens;
-        copyTile<kThreads>(tile(chunk, S::kAttention), kSquareStride, kTokens, kTokens, scratch.attention + square, kTokens, kTokens, kTokens);
-        if (Delta)
-            copyTile<kThreads>(tile(chunk, S::kInverse), kSquareStride, kTokens, kTokens, scratch.inverse + square, kTokens, kTokens, kTokens);
-        copyFloats<kThreads>(stage(chunk) + S::kGates, scratch.gates + slot(chunk) * 4 * kTokens, 4 * kTokens);
-        if (PerChannel)
-            copyFloats<kThreads>(stage(chunk) + S::kDecay, scratch.channelDecay + slot(chunk) * p.keyDim, keys);
-        commitCopies();
-    }
-
-    template <typename F>
-    __device__ void eachOfState(F&& f)
-    {
-#pragma unroll
-        for (int n = 0; n < Key / 8; ++n)
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                const int key = n * 8 + c + e % 2, value = column(e / 2);
-                f(state[n][e], key, value, key < p.keyDim && value < p.valueDim);
-            }
-    }
-
-    __device__ void loadState()
-    {
-        const float* from =
-            gradients.gradFinalState ? gradients.gradFinalState + (sequenceIndex * p.heads + head) * p.keyDim * p.valueDim : nullptr;
-        eachOfState([&](float& x, int key, int value, bool inside) { x = from && inside ? from[std::int64_t(key) * p.valueDim + value] : 0.f; });
-    }
-
-    __device__ void storeInitialGradient()
-    {
-        float* to = gradients.initialState + (sequenceIndex * p.heads + head) * p.keyDim * p.valueDim;
-        eachOfState([&](float& x, int key, int value, bool inside) {
-            if (inside)
-                to[std::int64_t(key) * p.valueDim + value] = x;
-        });
-    }
-
     /// x[16, 64 j] += sum over i >= j of packed[16, i] square[i, j].
     __device__ void multiplyTransposed(float (&x)[8][4], const std::uint32_t (&packed)[4][4], const Element16* square)
     {
@@ -167,7 +98,7 @@ private:
         std::uint32_t gradO[4][4], packed[4][4];
 #pragma unroll
         for (int n = 0; n < 4; ++n)
-            loadTiles<true>(gradO[n], squareByRows(tile(chunk, S::kGradO), S::kValueStride, n * 16, warp * 16));
+            loadTiles<true>(gradO[n], squareByRows(tile(chunk, S::kValue), S::kValueStride, n * 16, warp * 16));
         multiplyTransposed(gradient, gradO, tile(chunk, S::kAttention));
 
         // The state's own gradient goes on with what outputs read from it.
@@ -227,21 +158,8 @@ private:
         addToState(packed, tile(chunk, S::kKeyIn));
     }
 
-    __device__ void storeColumns(std::int64_t chunk, const float (&x)[8][4], Element16* to)
-    {
-        storeTokens(x, tile(chunk, S::kGradO) + warp * 16, S::kValueStride,
-                    to + ((sequence.first + chunk * kTokens) * p.heads + head) * p.valueDim, p, rowsOf(chunk), firstColumn + warp * 16);
-    }
-
-    const RecurrenceProblem& p;
-    const Scratch& scratch;
     const BackwardScratch& backward;
     const ChunkedGradients& gradients;
-    unsigned char* stages;
-    std::int64_t sequenceIndex, head;
-    int firstColumn, warp, r, c;
-    Sequence sequence;
-    float state[Key / 8][4]; ///< gradient of the state, transposed: [16 values, keys]
 };
 
 template <int Key, bool Delta, bool PerChannel, int Warps>
