@@ -24,7 +24,7 @@ struct Options {
     std::int64_t chunk = 2048;
     int steps = 32;
     bool noPrefill = false, noDecode = false;
-    std::string output;
+    std::string output, trace;
 };
 
 /// A config.json, or a built-in name where there is no such file.
@@ -61,6 +61,27 @@ void writeReport(const std::string& file, const std::string& device, const std::
     writeFileAtomically(file, dumpJson(out, 2) + "\n");
 }
 
+Json traceJson(const std::vector<engine::TraceEntry>& entries)
+{
+    Json out = Json::array();
+    for (const engine::TraceEntry& e : entries)
+        out.push_back({{"name", e.name}, {"calls", e.calls}, {"seconds", e.seconds}});
+    return out;
+}
+
+/// The kernels that take most of the time.
+void printTrace(const char* what, const std::vector<engine::TraceEntry>& entries)
+{
+    constexpr std::size_t kShown = 30;
+    double total = 0;
+    for (const engine::TraceEntry& e : entries)
+        total += e.seconds;
+    std::printf("\n%s: %.3f ms in %zu kernels\n%10s %7s %7s  kernel\n", what, 1e3 * total, entries.size(), "ms", "share", "calls");
+    for (std::size_t i = 0; i < std::min(kShown, entries.size()); ++i)
+        std::printf("%10.3f %6.1f%% %7lld  %s\n", 1e3 * entries[i].seconds, 100 * entries[i].seconds / total, static_cast<long long>(entries[i].calls),
+                    sanitizeForTerminal(entries[i].name.substr(0, 160)).c_str());
+}
+
 Json rowJson(const engine::ThroughputReport& report, const engine::ThroughputRow& row, const Options& options)
 {
     Json out = {{"context", row.context}, {"batch", row.batch}, {"state_bytes", row.stateBytes}, {"state_formula_bytes", row.stateFormulaBytes}};
@@ -77,6 +98,10 @@ Json rowJson(const engine::ThroughputReport& report, const engine::ThroughputRow
                          {"flops_per_step", row.decodeFlops},
                          {"fraction_of_copy_bandwidth", row.decodeBytes / row.decodeSeconds / report.rates.copyBytesPerSecond},
                          {"fraction_of_matrix_rate", row.decodeFlops / row.decodeSeconds / report.rates.matrixFlopsPerSecond}};
+    if (!row.prefillTrace.empty())
+        out["prefill"]["kernels"] = traceJson(row.prefillTrace);
+    if (!row.decodeTrace.empty())
+        out["decode"]["kernels"] = traceJson(row.decodeTrace);
     return out;
 }
 
@@ -97,6 +122,10 @@ void printRow(const engine::ThroughputReport& report, const engine::ThroughputRo
                 row.prefillTokensPerSecond, share(row.prefillFlops, row.prefillSeconds, report.rates.matrixFlopsPerSecond).c_str(),
                 row.decodeTokensPerSecond, share(row.decodeBytes, row.decodeSeconds, report.rates.copyBytesPerSecond).c_str(),
                 formatBytes(row.stateBytes).c_str());
+    if (!row.prefillTrace.empty())
+        printTrace("prefill", row.prefillTrace);
+    if (!row.decodeTrace.empty())
+        printTrace("one decoding step", row.decodeTrace);
     std::fflush(stdout);
 }
 
@@ -118,6 +147,7 @@ void run(const Options& options)
     request.steps = options.steps;
     request.prefill = !options.noPrefill;
     request.decode = !options.noDecode;
+    request.trace = options.trace;
     engine::initialiseRuntime(options.model.threads);
 
     Json rows = Json::array();
@@ -189,6 +219,7 @@ void addBenchmarkCommand(CLI::App& app)
     throughput->add_flag("--no-prefill", options->noPrefill, "Measure decoding alone");
     throughput->add_flag("--no-decode", options->noDecode, "Measure the prompt alone");
     throughput->add_option("--output", options->output, "Where to write the JSON");
+    throughput->add_option("--trace", options->trace, "Also write a profiler's trace of each prompt and of a step: NAME.prefill-CONTEXT.json, NAME.decode-CONTEXT.json");
     throughput->callback([options] { run(*options); });
 
     CLI::App* kernels = command->add_subcommand("kernels", "Speed of single operators");

@@ -49,6 +49,33 @@ TEST(Benchmark, ThroughputOfAConfigAloneAddsUp)
     EXPECT_GT(json["rows"][1]["decode"]["bytes_per_step"], json["rows"][0]["decode"]["bytes_per_step"]);
 }
 
+TEST(Benchmark, ATraceNamesWhatRan)
+{
+    const test::TemporaryFolder folder;
+    const std::filesystem::path trace = folder / "trace", report = folder / "report.json";
+    const auto run = runProcess({program(), "benchmark", "throughput", "--config", tinyConfig(folder).string(), "--contexts", "24", "--steps", "1", "--device",
+                                 "cpu", "--trace", trace.string(), "--output", report.string()});
+    ASSERT_EQ(run.exitCode, 0) << run.errors;
+    EXPECT_THAT(run.output, HasSubstr("one decoding step: "));
+    const Json row = readJsonFile(report)["rows"][0];
+    for (const std::string what : {"prefill", "decode"}) {
+        EXPECT_FALSE(readJsonFile(trace.string() + "." + what + "-24.json")["traceEvents"].empty());
+        double last = 1e9;
+        bool recurrence = false;
+        for (const Json& kernel : row[what]["kernels"]) {
+            EXPECT_GE(kernel["calls"].get<int>(), 1);
+            EXPECT_LE(kernel["seconds"].get<double>(), last);
+            last = kernel["seconds"];
+            recurrence = recurrence || kernel["name"] == "postnas::linear_recurrence" || kernel["name"] == "postnas::recurrent_step";
+        }
+        EXPECT_TRUE(recurrence) << what;
+    }
+    const auto nowhere = runProcess({program(), "benchmark", "throughput", "--config", tinyConfig(folder).string(), "--contexts", "24", "--steps", "1",
+                                     "--device", "cpu", "--no-prefill", "--trace", (folder / "missing" / "trace").string()});
+    EXPECT_EQ(nowhere.exitCode, 4) << nowhere.errors;
+    EXPECT_THAT(nowhere.errors, HasSubstr("could not be written"));
+}
+
 TEST(Benchmark, DecodingAloneAndTheLargestBatch)
 {
     const test::TemporaryFolder folder;

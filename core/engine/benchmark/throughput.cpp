@@ -74,6 +74,10 @@ public:
             out.prefillSeconds = secondsOf(m_model.device(), [&] { read(state, out.batch, context); });
             out.prefillTokensPerSecond = static_cast<double>(out.batch * context) / out.prefillSeconds;
             out.prefillFlops = static_cast<double>(out.batch) * prefillFlops(a, context);
+            if (!m_request.trace.empty()) {
+                state.reset();
+                out.prefillTrace = trace("prefill", context, [&] { read(state, out.batch, context); });
+            }
         }
         if (m_request.decode) {
             out.decodeSeconds = secondsOfStep(out);
@@ -95,7 +99,7 @@ private:
     double secondsOfStep(ThroughputRow& out) const
     {
         constexpr int kWarmUp = 4; // a recorded batch replays from its third step on
-        const std::int64_t capacity = out.context + m_request.steps + kWarmUp;
+        const std::int64_t capacity = out.context + m_request.steps + kWarmUp + (m_request.trace.empty() ? 0 : 1);
         std::unique_ptr<DecodeBatch> batch;
         std::optional<ModelState> state;
         if (m_model.device().is_cuda()) {
@@ -109,15 +113,18 @@ private:
         }
         std::vector<double> seconds;
         torch::Tensor next = tokens(out.batch, 1).squeeze(1);
+        const auto step = [&] {
+            const torch::Tensor logits = batch ? batch->step(next) : m_model.logits(m_model.extend(next.unsqueeze(1), *state)).squeeze(1);
+            next = logits.argmax(-1);
+        };
         for (int i = 0; i < m_request.steps + kWarmUp; ++i) {
             m_cancellation.throwIfCancelled();
-            const double s = secondsOf(m_model.device(), [&] {
-                const torch::Tensor logits = batch ? batch->step(next) : m_model.logits(m_model.extend(next.unsqueeze(1), *state)).squeeze(1);
-                next = logits.argmax(-1);
-            });
+            const double s = secondsOf(m_model.device(), step);
             if (i >= kWarmUp)
                 seconds.push_back(s);
         }
+        if (!m_request.trace.empty())
+            out.decodeTrace = trace("decode", out.context, step);
         return median(seconds);
     }
 
@@ -130,6 +137,12 @@ private:
             hidden = m_model.extend(tokens(batch, std::min(m_request.chunk, length - done)), state);
         }
         m_model.logits(hidden.slice(1, -1)).argmax(-1);
+    }
+
+    std::vector<TraceEntry> trace(const std::string& what, std::int64_t context, const std::function<void()>& work) const
+    {
+        const std::string device = m_model.device().is_cuda() ? "cuda" : "cpu";
+        return traceOf(device, m_request.trace + "." + what + "-" + std::to_string(context) + ".json", work);
     }
 
     const HybridModel& m_model;

@@ -10,6 +10,7 @@
 
 #include "core/architecture/architecture.h"
 #include "core/base/cancellation.h"
+#include "core/engine/benchmark/trace.h"
 #include "core/engine/language_model.h"
 
 namespace postnas::engine {
@@ -32,6 +33,7 @@ struct ThroughputRequest {
     int steps = 32;                       ///< timed decoding steps
     bool prefill = true;
     bool decode = true;
+    std::string trace; ///< not empty: one prompt and one step more go through the profiler, into NAME.prefill-CONTEXT.json and NAME.decode-CONTEXT.json
 };
 
 /// One context length. Times are medians; what was not asked for stays 0.
@@ -42,6 +44,7 @@ struct ThroughputRow {
     double prefillSeconds = 0, prefillTokensPerSecond = 0, prefillFlops = 0;
     double decodeSeconds = 0;     ///< of one step
     double decodeTokensPerSecond = 0, decodeBytes = 0, decodeFlops = 0; ///< bytes and operations of one step of the whole batch
+    std::vector<TraceEntry> prefillTrace, decodeTrace; ///< empty without `trace`
 };
 
 struct ThroughputReport {
