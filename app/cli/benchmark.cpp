@@ -2,16 +2,15 @@
 // `postnas benchmark kernels`: how fast single operators run.
 #include <cstdio>
 
+#include "app/cli/benchmark_report.h"
 #include "app/cli/commands.h"
 #include "app/cli/model_options.h"
 #include "core/base/cancellation.h"
 #include "core/base/error.h"
-#include "core/base/files.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/engine/benchmark/operator_speed.h"
 #include "core/engine/benchmark/throughput.h"
-#include "core/huggingface/model_config.h"
 
 namespace postnas {
 namespace {
@@ -27,13 +26,6 @@ struct Options {
     std::string output, trace;
 };
 
-/// A config.json, or a built-in name where there is no such file.
-Architecture architectureOf(const std::string& nameOrFile)
-{
-    std::error_code ignored;
-    return readModelConfig(std::filesystem::exists(nameOrFile, ignored) ? std::filesystem::path(nameOrFile) : builtInConfig(nameOrFile, "a config.json"));
-}
-
 std::int64_t batchOf(const std::string& text)
 {
     if (text == "largest")
@@ -42,44 +34,6 @@ std::int64_t batchOf(const std::string& text)
     if (!CLI::detail::lexical_cast(text, out) || out < 1 || out > 65536)
         throw usageError("--batch is \"" + text + "\"; it must be a number from 1 to 65536, or \"largest\"");
     return out;
-}
-
-/// The measurements with everything that they depend on; nothing without a file name.
-void writeReport(const std::string& file, const std::string& device, const std::string& dtype, const engine::MachineRates& rates, const Json& measured)
-{
-    if (file.empty())
-        return;
-    Json versions = Json::object();
-    for (const auto& [name, version] : engine::versions())
-        versions[name] = version;
-    Json out = {{"device", engine::describeDevice(device)},
-                {"dtype", dtype},
-                {"copy_bytes_per_second", rates.copyBytesPerSecond},
-                {"matrix_flops_per_second", rates.matrixFlopsPerSecond},
-                {"versions", versions}};
-    out.update(measured);
-    writeFileAtomically(file, dumpJson(out, 2) + "\n");
-}
-
-Json traceJson(const std::vector<engine::TraceEntry>& entries)
-{
-    Json out = Json::array();
-    for (const engine::TraceEntry& e : entries)
-        out.push_back({{"name", e.name}, {"calls", e.calls}, {"seconds", e.seconds}});
-    return out;
-}
-
-/// The kernels that take most of the time.
-void printTrace(const char* what, const std::vector<engine::TraceEntry>& entries)
-{
-    constexpr std::size_t kShown = 30;
-    double total = 0;
-    for (const engine::TraceEntry& e : entries)
-        total += e.seconds;
-    std::printf("\n%s: %.3f ms in %zu kernels\n%10s %7s %7s  kernel\n", what, 1e3 * total, entries.size(), "ms", "share", "calls");
-    for (std::size_t i = 0; i < std::min(kShown, entries.size()); ++i)
-        std::printf("%10.3f %6.1f%% %7lld  %s\n", 1e3 * entries[i].seconds, 100 * entries[i].seconds / total, static_cast<long long>(entries[i].calls),
-                    sanitizeForTerminal(entries[i].name.substr(0, 160)).c_str());
 }
 
 Json rowJson(const engine::ThroughputReport& report, const engine::ThroughputRow& row, const Options& options)
@@ -234,6 +188,8 @@ void addBenchmarkCommand(CLI::App& app)
     kernels->add_option("--repeats", kernelOptions->repeats, "Timed runs; the median counts")->capture_default_str()->check(CLI::Range(1, 10000));
     kernels->add_option("--output", kernelOptions->output, "Where to write the JSON");
     kernels->callback([kernelOptions] { runKernels(*kernelOptions); });
+
+    addTrainingBenchmark(*command);
 }
 
 } // namespace postnas

@@ -114,5 +114,35 @@ TEST(Benchmark, KernelsAreTimedAndCounted)
     EXPECT_EQ(row["flops"], 64.0 * 3072 * 8);
 }
 
+TEST(Benchmark, TrainingStepsAreTimedAndCounted)
+{
+    const test::TemporaryFolder folder;
+    const std::filesystem::path config = folder / "config.json", report = folder / "training.json", trace = folder / "trace.json";
+    test::writeFile(config, R"({"model_type": "qwen2", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 512, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0, "tie_word_embeddings": true})");
+    const auto run = runProcess({program(), "benchmark", "training", "--config", config.string(), "--batch", "2", "--length", "20", "--steps", "3", "--device",
+                                 "cpu", "--full-probability", "0", "--trace", trace.string(), "--output", report.string()});
+    ASSERT_EQ(run.exitCode, 0) << run.errors;
+    EXPECT_THAT(run.output, HasSubstr("one step: "));
+    EXPECT_FALSE(readJsonFile(trace)["traceEvents"].empty());
+    const Json json = readJsonFile(report);
+    ASSERT_EQ(json["steps"].size(), 3u);
+    double seconds = 0;
+    for (const Json& step : json["steps"]) {
+        seconds += step["seconds"].get<double>();
+        EXPECT_EQ(step["full_layers"], 0);
+        EXPECT_GT(step["loss"].get<double>(), 0);
+    }
+    EXPECT_NEAR(json["tokens_per_second"].get<double>() * seconds, 3 * 2 * 20, 1e-6);
+    // A layer's mixer: q 32x32 (the path's also g), k and v 16x32, o 32x32 and biases, for the path gk 16x32 and 16x16, a bias and a norm; its MLP
+    // 3 times 48x32.
+    const double mlp = 3 * 48 * 32, attention = 3072 + 64, path = 2 * 1024 + 2 * 512 + 1024 + 512 + 256 + 32;
+    // Attention: 20 tokens see 10.5 others on average, 2 products over 32 channels; a path: 5 operations an element of 2 states of 16 x 16.
+    const double attentionState = 20 * 10.5 * 2 * 2 * 32, pathState = 20 * 5 * 2 * 256;
+    const double weights = 2.0 * 20 * ((attention + mlp) + 2 * (path + mlp) + path);
+    EXPECT_NEAR(json["flops_per_step"].get<double>(), 2 * 3 * (weights + attentionState + 3 * pathState), 1e-6);
+}
+
 } // namespace
 } // namespace postnas

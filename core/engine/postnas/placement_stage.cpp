@@ -13,9 +13,9 @@
 #include "core/data/tokenizer_adapter.h"
 #include "core/engine/postnas/placement_ledger.h"
 #include "core/engine/postnas/placement_report.h"
+#include "core/engine/postnas/supernet_training.h"
 #include "core/engine/runtime.h"
-#include "core/engine/training/autocast.h"
-#include "core/engine/training/losses.h"
+#include "core/engine/training/batch_tensors.h"
 #include "core/engine/training/schedule.h"
 #include "core/engine/training/training_checkpoint.h"
 #include "core/huggingface/checkpoint.h"
@@ -132,10 +132,13 @@ private:
     void train()
     {
         const SupernetTrainingSpec& t = m_spec.training;
-        NamedTensors parameters = m_supernet->parameters();
-        for (auto& [name, tensor] : parameters)
-            tensor.requires_grad_();
-        Optimizer optimizer(parameters, {t.weightDecay, 0.9, 0.95, 1e-8, t.gradientClip});
+        SupernetTrainerOptions options;
+        options.fullProbability = t.fullProbability;
+        options.seed = m_spec.seed;
+        options.autocast = m_autocast;
+        options.optimizer = {t.weightDecay, 0.9, 0.95, 1e-8, t.gradientClip};
+        SupernetTrainer trainer(*m_supernet, options);
+        Optimizer& optimizer = trainer.optimizer();
         std::int64_t first = 0;
         if (const auto state = restoreTrainingCheckpoint(m_run, optimizer))
             first = JsonReader(*state, "state.json").integer("step", 0, t.steps);
@@ -145,7 +148,7 @@ private:
         for (std::int64_t step = first; step < t.steps; ++step) {
             const Batch batch = m_sampler->batch(step);
             const BatchTensors tensors = toTensors(batch, 0, t.batchSize, m_padding, m_device);
-            const double loss = trainStep(tensors, step);
+            const double loss = trainer.backward(tensors.ids, tensors.valid, step);
             requireFinite(loss, "the distillation loss", step);
             const double norm = optimizer.step(schedule.rate(step));
             requireFinite(norm, "the gradient norm", step);
@@ -161,29 +164,6 @@ private:
             if (stop)
                 m_run.cancellation.throwIfCancelled();
         }
-        for (auto& [name, tensor] : parameters)
-            tensor.requires_grad_(false);
-    }
-
-    /// One random path: the teacher once, the student once, and the distance of their layers' outputs.
-    double trainStep(const BatchTensors& batch, std::int64_t step)
-    {
-        std::vector<torch::Tensor> teacher, student;
-        {
-            const torch::NoGradGuard guard;
-            const AutocastScope scope(m_autocast);
-            m_teacher->forward(batch.ids, nullptr, [&](int, const torch::Tensor& hidden) { teacher.push_back(hidden); });
-        }
-        const LayerSet full = randomPath(m_supernet->layerCount(), m_spec.training.fullProbability, m_spec.seed, step);
-        const std::vector<const Block*> mixers = m_supernet->mixers(full);
-        {
-            const AutocastScope scope(m_autocast);
-            m_teacher->forward(batch.ids, &mixers, [&](int, const torch::Tensor& hidden) { student.push_back(hidden); });
-        }
-        const torch::Tensor loss = featureDistillationLoss(student, teacher, batch.valid);
-        if (loss.requires_grad())
-            loss.backward();
-        return loss.item<double>();
     }
 
     void heatmap()

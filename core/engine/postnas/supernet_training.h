@@ -1,0 +1,37 @@
+// A training step of the supernet: the teacher's layers are the targets of a randomly drawn path. Internal: torch.
+#pragma once
+
+#include "core/engine/postnas/supernet.h"
+#include "core/engine/training/optimizer.h"
+
+namespace postnas::engine {
+
+struct SupernetTrainerOptions {
+    double fullProbability = 0.25; ///< with which a layer takes its full path in a step
+    std::uint64_t seed = 0;        ///< of the paths
+    bool autocast = false;         ///< bfloat16 products over float32 weights
+    OptimizerOptions optimizer;
+};
+
+class SupernetTrainer {
+public:
+    /// The linear paths require gradients while the trainer lives.
+    SupernetTrainer(Supernet& supernet, const SupernetTrainerOptions& options);
+    ~SupernetTrainer();
+    SupernetTrainer(const SupernetTrainer&) = delete;
+    SupernetTrainer& operator=(const SupernetTrainer&) = delete;
+
+    /// The layers that are full in a step.
+    LayerSet path(std::int64_t step) const;
+    /// The teacher once, the student once through the step's path, and the gradients of the distance of their layers' outputs. ids int64, valid
+    /// bool, both [batch, length]. Returns the loss.
+    double backward(const torch::Tensor& ids, const torch::Tensor& valid, std::int64_t step);
+    Optimizer& optimizer() { return m_optimizer; }
+
+private:
+    Supernet& m_supernet;
+    SupernetTrainerOptions m_options;
+    Optimizer m_optimizer;
+};
+
+} // namespace postnas::engine
