@@ -48,7 +48,7 @@ Json toJson(const engine::OperatorCheck& c)
             {"dtype", c.dtype},
             {"shape", c.shape},
             {"forward_difference", c.forwardDifference},
-            {"gradient_difference", c.gradientDifference},
+            {"gradient_difference", c.differentiable ? Json(c.gradientDifference) : Json()},
             {"tolerance", c.tolerance},
             {"passed", c.passed}};
 }
@@ -112,11 +112,11 @@ void print(const std::vector<engine::OperatorCheck>& checks)
     }
     for (const engine::OperatorCheck& r : rows)
         std::cout << padded("  " + r.name, 26) << padded(r.device, 8) << padded(r.dtype, 10) << padded(number(r.forwardDifference), 11)
-                  << padded(number(r.gradientDifference), 11) << padded(r.passed ? "ok" : "FAILED", 9) << r.path << "\n";
+                  << padded(r.differentiable ? number(r.gradientDifference) : "-", 11) << padded(r.passed ? "ok" : "FAILED", 9) << r.path << "\n";
     for (const engine::OperatorCheck& c : checks)
         if (!c.passed)
             std::cout << "  failed: " << c.name << " on " << c.device << " in " << c.dtype << " (" << c.shape << "): forward "
-                      << number(c.forwardDifference) << ", gradients " << number(c.gradientDifference) << ", allowed "
+                      << number(c.forwardDifference) << (c.differentiable ? ", gradients " + number(c.gradientDifference) : std::string()) << ", allowed "
                       << number(c.tolerance) << "\n";
 }
 

@@ -7,8 +7,9 @@
 #include <torch/torch.h>
 
 #include "core/base/error.h"
+#include "core/engine/generation/batch_generation.h"
 #include "core/engine/generation/decode_speed.h"
-#include "core/engine/generation/stop_strings.h"
+#include "core/engine/generation/text_stream.h"
 #include "core/engine/model/hybrid_model.h"
 #include "core/engine/model/tensor_io.h"
 #include "core/engine/runtime.h"
@@ -125,6 +126,12 @@ GenerationResult LanguageModel::generate(std::span<const std::int64_t> prompt, c
 {
     const torch::InferenceMode guard;
     const HybridModel& model = *m->model;
+    // On a GPU the step is one recorded launch with the choice of the token in it; a length-dependent RoPE cannot be recorded.
+    if (model.device().is_cuda() && model.architecture().ropeScaling.kind != RopeScaling::Kind::Dynamic) {
+        const PromptRequest request {{prompt.begin(), prompt.end()}, options.maxNewTokens, options.sampling};
+        return generateTogether({&request, 1}, options, 1, [&](std::size_t, const StreamPiece& piece) { return !onPiece || onPiece(piece); }, cancellation)
+            .front();
+    }
     if (prompt.empty())
         throw usageError("the prompt is empty", "Give at least one token; a beginning-of-text token serves when there is no text.");
     if (options.maxNewTokens < 0 || options.prefillChunk < 1)
@@ -145,15 +152,7 @@ GenerationResult LanguageModel::generate(std::span<const std::int64_t> prompt, c
     result.prefillSeconds = secondsSince(start);
 
     std::vector<std::int64_t> seen(prompt.begin(), prompt.end());
-    std::optional<StreamDecoder> decoder;
-    if (m->tokenizer)
-        decoder.emplace(*m->tokenizer);
-    StopStringFilter stops(options.stopStrings);
-    const auto emit = [&](std::int64_t id, const std::string& text) {
-        const std::string piece = stops.push(text);
-        result.text += piece;
-        return onPiece ? onPiece({id, piece}) : true;
-    };
+    TextStream stream(tokenizer(), options.stopStrings);
 
     const auto decodeStart = Clock::now();
     result.finishReason = "length";
@@ -172,8 +171,10 @@ GenerationResult LanguageModel::generate(std::span<const std::int64_t> prompt, c
         }
         result.tokens.push_back(id);
         seen.push_back(id);
-        const bool goOn = emit(id, decoder ? decoder->push(static_cast<std::int32_t>(id)) : std::string());
-        if (stops.stopped()) {
+        const std::string piece = stream.push(id);
+        result.text += piece;
+        const bool goOn = !onPiece || onPiece({id, piece});
+        if (stream.stopped()) {
             result.finishReason = "stop";
             break;
         }
@@ -187,15 +188,19 @@ GenerationResult LanguageModel::generate(std::span<const std::int64_t> prompt, c
     m->synchronise();
     result.decodeSeconds = secondsSince(decodeStart);
     result.tokensPerSecond = result.decodeSeconds > 0 ? double(decoded) / result.decodeSeconds : 0;
-    if (decoder && !stops.stopped()) {
-        std::string rest = stops.push(decoder->finish());
-        rest += stops.finish();
-        result.text += rest;
-        if (!rest.empty() && onPiece)
-            onPiece({-1, rest});
-    }
+    const std::string rest = stream.finish();
+    result.text += rest;
+    if (!rest.empty() && onPiece)
+        onPiece({-1, rest});
     result.stateBytes = state.bytes();
     return result;
+}
+
+std::vector<GenerationResult> LanguageModel::generateTogether(std::span<const PromptRequest> prompts, const GenerateOptions& options, std::int64_t batch,
+                                                              const std::function<bool(std::size_t, const StreamPiece&)>& onPiece,
+                                                              const CancellationToken& cancellation) const
+{
+    return engine::generateTogether(*m->model, tokenizer(), prompts, options, batch, onPiece, cancellation);
 }
 
 double LanguageModel::measureDecode(std::int64_t context, std::int64_t batch, int steps) const

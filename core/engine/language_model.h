@@ -35,6 +35,13 @@ struct GenerateOptions {
     std::int64_t prefillChunk = 512;      ///< prompt tokens per forward pass: bounds memory, changes no result
 };
 
+/// One prompt of several that are generated for together.
+struct PromptRequest {
+    std::vector<std::int64_t> ids;
+    std::int64_t maxNewTokens = 256;
+    SamplingOptions sampling;
+};
+
 /// One streamed piece. `text` is complete UTF-8 and may be empty.
 struct StreamPiece {
     std::int64_t tokenId = -1; ///< -1: the rest of the text, after the last token
@@ -76,6 +83,13 @@ public:
     GenerationResult generate(std::span<const std::int64_t> prompt, const GenerateOptions& options,
                               const std::function<bool(const StreamPiece&)>& onPiece = {},
                               const CancellationToken& cancellation = {}) const;
+
+    /// Continues many prompts, `batch` of them at a time; a row whose sequence has ended takes the next prompt. Of `options` the stop
+    /// strings, the stop ids and the prefill chunk count. Tokens are chosen on the device: a seed gives a prompt the same tokens whatever
+    /// the others are, but not those that `generate` draws on a CPU. `onPiece` gets the prompt's index. Results in the order of the prompts.
+    std::vector<GenerationResult> generateTogether(std::span<const PromptRequest> prompts, const GenerateOptions& options, std::int64_t batch,
+                                                   const std::function<bool(std::size_t, const StreamPiece&)>& onPiece = {},
+                                                   const CancellationToken& cancellation = {}) const;
 
     /// Greedy decoding with the checkpoint's end-of-sequence ids.
     GenerateOptions defaultGenerateOptions() const;

@@ -2,26 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include <cuda_runtime_api.h>
 
 #include "kernels/include/recurrence_launch.h"
+#include "kernels/include/sequence_sampling.h"
 
 namespace postnas::ops::cuda {
-
-/// How one sequence is sampled; in device memory, so that a captured graph serves other options too. The defaults are greedy decoding.
-/// The meaning and the order of the filters are those of core/engine/generation/sampler.h.
-struct SequenceSampling {
-    float temperature = 0;       ///< 0: the most likely token, the one with the smallest id among equals
-    float topP = 1;
-    float minP = 0;
-    float repetitionPenalty = 1; ///< needs SampleProblem::seen
-    std::int32_t topK = 0;       ///< 0: no limit
-    std::int32_t lengthLimit = std::numeric_limits<std::int32_t>::max(); ///< the sequence ends when it has that many tokens
-    std::uint32_t sequence = 0;  ///< with the seed and the sequence's length it fixes the random number: batch and place do not matter
-    std::uint64_t seed = 0;
-};
 
 /// The next token of each sequence, and whether the sequence ends with it. All pointers lie on the device.
 struct SampleProblem {
@@ -41,9 +28,6 @@ struct SampleProblem {
     std::int32_t* history = nullptr;  ///< [batch, historyCapacity]: the new token goes to the place lengths[b] had before; may be null
     std::int64_t historyCapacity = 0;
 };
-
-/// Words of one sequence's row of seen tokens.
-inline std::int64_t seenWords(std::int64_t vocabulary) { return (vocabulary + 31) / 32; }
 
 /// Any vocabulary up to 2^24; rows on 16 bytes are read faster.
 cudaError_t launchSample(const SampleProblem& problem, cudaStream_t stream);

@@ -11,6 +11,7 @@
 
 #include "kernels/include/cuda_element.cuh"
 #include "kernels/include/sampling_launch.h"
+#include "kernels/sampling/philox.h"
 
 namespace postnas::ops::cuda::sampling {
 
@@ -29,22 +30,6 @@ template <typename T>
 struct alignas(16) Eight {
     T at[8];
 };
-
-/// 64 random bits from a counter (Philox 4x32 with 10 rounds; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
-__device__ inline Mass randomBits(std::uint64_t seed, std::uint32_t step, std::uint32_t sequence)
-{
-    std::uint32_t counter[4] = {step, sequence, 0, 0}, low = std::uint32_t(seed), high = std::uint32_t(seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-        const std::uint64_t a = std::uint64_t(0xD2511F53u) * counter[0], b = std::uint64_t(0xCD9E8D57u) * counter[2];
-        const std::uint32_t next[4] = {std::uint32_t(b >> 32) ^ counter[1] ^ low, std::uint32_t(b), std::uint32_t(a >> 32) ^ counter[3] ^ high,
-                                       std::uint32_t(a)};
-        for (int i = 0; i < 4; ++i)
-            counter[i] = next[i];
-        low += 0x9E3779B9u;
-        high += 0xBB67AE85u;
-    }
-    return Mass(counter[1]) << 32 | counter[0];
-}
 
 template <typename T>
 class Sampler {
@@ -314,7 +299,7 @@ private:
     /// A number below `sum`, each as likely as the others.
     __device__ Mass draw(Mass sum) const
     {
-        return __umul64hi(randomBits(options.seed, std::uint32_t(p.lengths[row]), options.sequence), sum);
+        return __umul64hi(ops::sampling::randomBits(options.seed, std::uint32_t(p.lengths[row]), options.sequence), sum);
     }
 
     /// Where in the list the running sum reaches `target`; `before` and `mine` are of this thread's part, which starts at `begin`.

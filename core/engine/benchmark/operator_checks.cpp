@@ -4,12 +4,12 @@
 #include <cmath>
 #include <fstream>
 #include <functional>
-#include <limits>
 #include <thread>
 
 #include <torch/torch.h>
 
 #include "core/base/memory.h"
+#include "core/engine/benchmark/comparison.h"
 #include "kernels/include/cpu_vector.h"
 #include "kernels/include/cuda_library.h"
 #include "kernels/include/implementations.h"
@@ -139,21 +139,6 @@ std::pair<Tensors, Tensors> evaluate(const Function& function, const Tensors& in
     return {outputs, torch::autograd::grad({loss}, leaves)};
 }
 
-double difference(const Tensors& actual, const Tensors& expected)
-{
-    double worst = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        if (expected[i].numel() == 0)
-            continue;
-        const Tensor e = expected[i].detach(), a = actual[i].detach().to(torch::kCPU, torch::kFloat64);
-        const double size = std::max(e.abs().max().item<double>(), 1e-12);
-        const double here = (a - e).abs().max().item<double>() / size;
-        // A NaN must not hide behind a comparison that is false.
-        worst = std::isnan(here) ? std::numeric_limits<double>::infinity() : std::max(worst, here);
-    }
-    return worst;
-}
-
 /// Which code runs it, and why where it is the slow one.
 std::string pathOf(const Subject& s, const std::string& device, torch::ScalarType type, bool native)
 {
@@ -176,6 +161,7 @@ OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarTy
     OperatorCheck out;
     out.name = s.name;
     out.device = device;
+    out.differentiable = true;
     out.dtype = type == torch::kFloat32 ? "float32" : "bfloat16";
     out.shape = s.shape;
     out.tolerance = tolerance;
@@ -194,8 +180,8 @@ OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarTy
         weights.push_back(torch::randn_like(t));
     const auto [expected, expectedGradients] = evaluate(s.formula, rounded, weights);
     const auto [actual, actualGradients] = evaluate(s.implementation, inputs, weights);
-    out.forwardDifference = difference(actual, expected);
-    out.gradientDifference = difference(actualGradients, expectedGradients);
+    out.forwardDifference = largestRelativeDifference(actual, expected);
+    out.gradientDifference = largestRelativeDifference(actualGradients, expectedGradients);
     out.passed = out.forwardDifference <= tolerance && out.gradientDifference <= tolerance;
     return out;
 }
@@ -245,6 +231,8 @@ std::vector<OperatorCheck> checkOperators(const std::string& device)
         // Inputs are rounded to bfloat16 for both sides; what remains is the rounding of o and of the gradients.
         out.push_back(check(s, device, torch::kBFloat16, 2e-2));
     }
+    const std::vector<OperatorCheck> decoding = checkDecodeOperators(device);
+    out.insert(out.end(), decoding.begin(), decoding.end());
     return out;
 }
 

@@ -34,10 +34,13 @@ struct OperatorCheck {
     std::string dtype;
     std::string shape;
     double forwardDifference = 0;
+    bool differentiable = false; ///< operators of a decoding step are not
     double gradientDifference = 0;
     double tolerance = 0;
     bool passed = false;
 };
+/// The operators of a decoding step; part of checkOperators.
+std::vector<OperatorCheck> checkDecodeOperators(const std::string& device);
 /// All operators with fresh random inputs in several shapes. `device` is "cpu" or "cuda".
 std::vector<OperatorCheck> checkOperators(const std::string& device);
 

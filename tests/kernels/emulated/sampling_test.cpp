@@ -13,11 +13,12 @@
 
 #include "core/engine/generation/sampler.h"
 #include "kernels/include/sampling_launch.h"
+#include "kernels/include/sampling_operators.h"
 
 namespace {
 
 using at::Tensor;
-using Options = postnas::ops::cuda::SequenceSampling;
+using Options = postnas::ops::SequenceSampling;
 namespace cuda = postnas::ops::cuda;
 
 /// Philox 4x32-10, written from its definition.
@@ -102,7 +103,7 @@ struct Batch {
         , next(std::size_t(size), -7)
         , lengths(std::size_t(size), 10)
         , finished(std::size_t(size), 0)
-        , seen(std::size_t(size * cuda::seenWords(logitRows.size(1))), 0)
+        , seen(std::size_t(size * postnas::ops::seenWords(logitRows.size(1))), 0)
     {
     }
 
@@ -187,6 +188,23 @@ TEST_P(Sampling, DrawsTheTokenOfTheReference)
         EXPECT_EQ(batch.next[b], expectedToken(row, each[b], philox(each[b].seed, 10, each[b].sequence), c.draw)) << "row " << b;
         EXPECT_EQ(batch.lengths[b], 11);
         EXPECT_EQ(batch.finished[b], 0);
+    }
+    if (c.draw == Draw::WholeRow)
+        return; // there the kernel draws in another order of the tokens
+    // The CPU's operator, from the same state before the step.
+    const Tensor bytes = at::from_blob(each.data(), {c.batch, std::int64_t(sizeof(Options))}, at::kByte);
+    postnas::ops::SamplingState state {bytes, at::empty({0}, at::kInt), 0, std::nullopt, at::zeros({c.batch}, at::kInt), at::full({c.batch}, 10, at::kInt),
+                                       at::zeros({c.batch}, at::kByte)};
+    if (!seen.empty()) {
+        state.seen = at::zeros({c.batch, postnas::ops::seenWords(c.vocabulary)}, at::kInt);
+        postnas::ops::markSeen(at::arange(0, c.vocabulary, 3, at::kInt).expand({c.batch, -1}), c.vocabulary, *state.seen);
+    }
+    postnas::ops::sampleNext(logits, state);
+    for (std::size_t b = 0; b < each.size(); ++b)
+        EXPECT_EQ(state.next[std::int64_t(b)].item<int>(), batch.next[b]) << "row " << b;
+    if (!seen.empty()) {
+        const Tensor marks = at::from_blob(batch.seen.data(), state.seen->sizes(), at::kInt);
+        EXPECT_TRUE(at::equal(*state.seen, marks));
     }
 }
 
@@ -302,7 +320,7 @@ TEST(SamplingAndTheCpuSampler, KeepTheSameTokens)
         Batch batch(row.repeat({kDraws, 1}), each);
         const std::vector<std::int32_t> ids = {1, 5, 17, 17, 40};
         for (std::int64_t b = 0; b < kDraws; ++b)
-            ASSERT_EQ(cuda::launchMarkSeen(ids.data(), 1, 5, nullptr, 48, batch.seen.data() + b * cuda::seenWords(48), nullptr), cudaSuccess);
+            ASSERT_EQ(cuda::launchMarkSeen(ids.data(), 1, 5, nullptr, 48, batch.seen.data() + b * postnas::ops::seenWords(48), nullptr), cudaSuccess);
         batch.sample();
         actual.insert(batch.next.begin(), batch.next.end());
         EXPECT_GT(actual.size(), 2u);
