@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads) ropeAppendKernel(RopeAppendProblem p
     const std::int64_t index = std::int64_t(blockIdx.x) * (kThreads / Lanes) + threadIdx.x / Lanes;
     const bool exists = index < p.batch * p.length * vectors, active = exists && column < half;
     const std::int64_t row = exists ? index / vectors : 0, vector = exists ? index % vectors : 0, sequence = row / p.length, token = row % p.length;
-    const std::int64_t position = std::int64_t(p.positions[sequence]) + p.positionOffset + token;
+    const std::int64_t position = (p.positions ? std::int64_t(p.positions[sequence]) : 0) + p.positionOffset + token;
     const bool isQuery = vector < p.heads, isKey = !isQuery && vector < p.heads + p.keyValueHeads;
     const std::int64_t head = isQuery ? vector : (vector - p.heads) % p.keyValueHeads;
 

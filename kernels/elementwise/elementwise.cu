@@ -3,7 +3,7 @@
 #include <initializer_list>
 #include <type_traits>
 
-#include "kernels/include/cuda_element.cuh"
+#include "kernels/elementwise/eight.cuh"
 #include "kernels/include/elementwise_launch.h"
 #include "kernels/include/launch.cuh"
 
@@ -11,29 +11,6 @@ namespace postnas::ops::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-template <typename T>
-struct alignas(16) Eight {
-    T at[8];
-};
-
-template <typename T>
-__device__ __forceinline__ void load(float (&x)[8], const T* from)
-{
-    const Eight<T> piece = *reinterpret_cast<const Eight<T>*>(from);
-#pragma unroll
-    for (int i = 0; i < 8; ++i)
-        x[i] = toFloat(piece.at[i]);
-}
-template <typename T>
-__device__ __forceinline__ void store(T* to, const float (&x)[8])
-{
-    Eight<T> piece;
-#pragma unroll
-    for (int i = 0; i < 8; ++i)
-        piece.at[i] = fromFloat<T>(x[i]);
-    *reinterpret_cast<Eight<T>*>(to) = piece;
-}
 
 /// A block a row, 8 elements a thread.
 template <typename T>
@@ -94,7 +71,7 @@ __global__ void __launch_bounds__(kThreads) swiGluKernel(SwiGluProblem p, T* out
     load(up, static_cast<const T*>(p.up) + token * p.upStride + column);
 #pragma unroll
     for (int i = 0; i < 8; ++i)
-        gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+        gate[i] = silu(gate[i]) * up[i];
     store(out + token * p.width + column, gate);
 }
 

@@ -50,7 +50,7 @@ struct RopeAppendProblem {
     const float* cosine = nullptr; ///< [positions, dim]
     const float* sine = nullptr;   ///< [positions, dim]
     /// [batch] on the device: the first new token of sequence b has position positions[b] + positionOffset. With the lengths that
-    /// attention takes (the current token included) the offset of a decoding step is -1.
+    /// attention takes (the current token included) the offset of a decoding step is -1. Null: zeros.
     const std::int32_t* positions = nullptr;
     int positionOffset = 0;
     /// [batch] on the device: how many of the `length` tokens are real; the others are not appended. Null: all.

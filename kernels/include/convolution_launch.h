@@ -17,6 +17,7 @@ struct ConvolutionProblem {
     const void* x = nullptr;       ///< [batch, length, channels]
     const void* kernels = nullptr; ///< [batch, length, channels, taps] per token, or [channels, taps]
     const void* history = nullptr; ///< [batch, taps - 1, channels]; null: zeros
+    bool silu = false;             ///< of y; forward only
 };
 
 /// y: [batch, length, channels]
