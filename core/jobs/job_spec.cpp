@@ -13,7 +13,8 @@ namespace {
 const std::vector<std::string_view> kCommonKeys {"stage", "seed", "dtype", "device", "threads", "checkpoint_every", "keep_checkpoints"};
 
 const std::vector<std::string_view> kTrainingKeys {"steps",        "batch_size",    "sequence_length", "learning_rate", "min_learning_rate",
-                                                   "warmup_steps", "weight_decay", "gradient_clip",   "packing",       "log_every"};
+                                                   "warmup_steps", "weight_decay", "gradient_clip",   "packing",       "activation_checkpointing",
+                                                   "log_every"};
 
 std::vector<std::string_view> withCommon(std::initializer_list<std::string_view> own, const std::vector<std::string_view>& more = {})
 {
@@ -35,6 +36,17 @@ void readCommon(const SpecReader& in, CommonSpec& out)
     in.integer("keep_checkpoints", out.keepCheckpoints, 1, 1000);
 }
 
+void readRecompute(const JsonReader& json, TrainingSpec& out)
+{
+    if (!json.has("activation_checkpointing"))
+        return;
+    const Json& value = json.value("activation_checkpointing");
+    if (value.is_boolean())
+        out.recompute = value.get<bool>() ? RecomputeChoice::Always : RecomputeChoice::Never;
+    else if (!value.is_string() || value.get<std::string>() != "auto")
+        json.fail("activation_checkpointing", R"(must be true, false or "auto")");
+}
+
 /// All but `steps`, which must be read before.
 void readTraining(const SpecReader& in, TrainingSpec& out)
 {
@@ -46,6 +58,7 @@ void readTraining(const SpecReader& in, TrainingSpec& out)
     in.number("weight_decay", out.weightDecay, 0, 100);
     in.number("gradient_clip", out.gradientClip, 0, 1e9);
     in.boolean("packing", out.packing);
+    readRecompute(in.json(), out);
     in.integer("log_every", out.logEvery, 1, kMaxSteps);
 }
 

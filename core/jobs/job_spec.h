@@ -37,6 +37,13 @@ struct CommonSpec {
 };
 
 /// A training loop; what a stage's own defaults are, its spec says.
+/// Whether layers run a second time in the backward pass instead of keeping what lies between their input and output.
+enum class RecomputeChoice {
+    Auto,   ///< on a GPU as many as the memory demands, on a CPU none
+    Always,
+    Never
+};
+
 struct TrainingSpec {
     std::int64_t steps = 1000;
     std::int64_t batchSize = 16;
@@ -47,6 +54,7 @@ struct TrainingSpec {
     double weightDecay = 0;
     double gradientClip = 1.0; ///< 0: none
     bool packing = false;
+    RecomputeChoice recompute = RecomputeChoice::Auto; ///< "activation_checkpointing"
     std::int64_t logEvery = 10;
 };
 

@@ -48,6 +48,7 @@ void writeTraining(const TrainingSpec& spec, Json& out)
     out["weight_decay"] = spec.weightDecay;
     out["gradient_clip"] = spec.gradientClip;
     out["packing"] = spec.packing;
+    out["activation_checkpointing"] = spec.recompute == RecomputeChoice::Auto ? Json("auto") : Json(spec.recompute == RecomputeChoice::Always);
     out["log_every"] = spec.logEvery;
 }
 

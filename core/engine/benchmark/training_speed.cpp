@@ -72,11 +72,11 @@ TrainingSpeedReport measureTrainingSpeed(const TrainingSpeedRequest& request, co
     SupernetTrainerOptions options;
     options.fullProbability = request.fullProbability;
     options.seed = 1;
-    options.autocast = device.is_cuda() && type != torch::kFloat32;
+    options.recompute = request.recompute;
     SupernetTrainer trainer(supernet, options);
     report.parameters = parameterCount(request.architecture);
-    for (const auto& [name, tensor] : trainer.optimizer().parameters())
-        report.trainable += tensor.numel();
+    for (const TrainedWeight& weight : supernet.weights())
+        report.trainable += weight.master.numel();
 
     const torch::Tensor valid = torch::ones({request.batch, request.length}, torch::TensorOptions().dtype(torch::kBool).device(device));
     std::int64_t step = 0;
@@ -96,6 +96,7 @@ TrainingSpeedReport measureTrainingSpeed(const TrainingSpeedRequest& request, co
         const LayerSet full = trainer.path(step);
         timing.fullLayers = static_cast<std::int64_t>(full.size());
         timing.seconds = secondsOf(device, [&] { timing.loss = once(); });
+        timing.recomputedLayers = trainer.recomputedLayers();
         timing.flops = stepFlops(supernet, full, request.batch, request.length);
         if (i >= kWarmUp)
             report.steps.push_back(timing);

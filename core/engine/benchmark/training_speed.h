@@ -10,6 +10,7 @@
 #include "core/base/cancellation.h"
 #include "core/engine/benchmark/throughput.h"
 #include "core/engine/benchmark/trace.h"
+#include "core/jobs/job_spec.h"
 
 namespace postnas::engine {
 
@@ -21,6 +22,7 @@ struct TrainingSpeedRequest {
     std::int64_t batch = 1, length = 4096;
     int steps = 8;                  ///< timed ones
     double fullProbability = 0.25;  ///< as in the spec of a placement
+    RecomputeChoice recompute = RecomputeChoice::Auto;
     std::string trace;              ///< where the profiler's trace of one more step goes; empty: none
 };
 
@@ -29,6 +31,7 @@ struct TrainingStepTiming {
     double seconds = 0;
     double loss = 0;
     std::int64_t fullLayers = 0; ///< of the path
+    std::int64_t recomputedLayers = 0; ///< those that ran twice
     double flops = 0;            ///< of the model: both passes forward and the gradients; nothing that is computed twice
 };
 

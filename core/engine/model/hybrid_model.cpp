@@ -179,8 +179,10 @@ torch::Tensor HybridModel::layer(int index, const Block& mixer, const torch::Ten
 
 torch::Tensor HybridModel::logits(const torch::Tensor& hidden) const
 {
-    return at::linear(rmsNorm(hidden, m_norm, m_architecture.rmsNormEpsilon), m_head);
+    return at::linear(finalNorm(hidden), m_head);
 }
+
+torch::Tensor HybridModel::finalNorm(const torch::Tensor& hidden) const { return rmsNorm(hidden, m_norm, m_architecture.rmsNormEpsilon); }
 
 const Block& HybridModel::mixer(int layer, const std::vector<const Block*>* mixers) const
 {

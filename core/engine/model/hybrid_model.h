@@ -71,6 +71,8 @@ public:
     torch::Tensor layer(int index, const Block& mixer, const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const;
     /// Final norm and head: [..., hidden] -> [..., vocabulary].
     torch::Tensor logits(const torch::Tensor& hidden) const;
+    torch::Tensor finalNorm(const torch::Tensor& hidden) const;
+    const torch::Tensor& head() const { return m_head; }
 
     /// Last hidden states of a whole sequence, before the final norm; `mixers` overrides the model's own blocks.
     /// `visit`, when given, sees each layer's output.

@@ -6,7 +6,6 @@
 
 #include "core/base/error.h"
 #include "core/engine/generation/decode_speed.h"
-#include "core/engine/training/autocast.h"
 #include "core/jobs/event_reader.h"
 
 namespace postnas::engine {
@@ -28,12 +27,11 @@ std::string Placement::id() const
     return "full " + layerSetText(full) + (sliding.empty() ? "" : " sliding " + layerSetText(sliding));
 }
 
-PlacementLedger::PlacementLedger(const RunContext& run, const Supernet& supernet, const TaskSuite& suite, std::int64_t context, bool autocast)
+PlacementLedger::PlacementLedger(const RunContext& run, const Supernet& supernet, const TaskSuite& suite, std::int64_t context)
     : m_run(run)
     , m_supernet(supernet)
     , m_suite(suite)
     , m_context(context)
-    , m_autocast(autocast)
 {
 }
 
@@ -84,7 +82,6 @@ event::Candidate& PlacementLedger::candidate(const Placement& placement, const s
 
 TaskScores PlacementLedger::evaluate(const Placement& placement, int task, TaskSuite::Split split)
 {
-    const AutocastScope scope(m_autocast);
     const std::vector<const Block*> mixers = m_supernet.mixers(placement.full, placement.sliding);
     ++m_evaluations;
     return m_suite.score(task, split, m_supernet.teacher(), &mixers, m_run.cancellation);
@@ -140,8 +137,7 @@ void PlacementLedger::measureSpeeds()
         m_run.cancellation.throwIfCancelled();
         const auto key = std::make_pair(placement.full.size(), placement.sliding.size());
         if (!speeds.contains(key)) {
-            const AutocastScope scope(m_autocast);
-            const std::vector<const Block*> mixers = m_supernet.mixers(placement.full, placement.sliding);
+                    const std::vector<const Block*> mixers = m_supernet.mixers(placement.full, placement.sliding);
             speeds[key] = measureDecodeSpeed(m_supernet.teacher(), &mixers, m_context, 1, kSteps);
         }
         entry.cost.decodeTokensPerSecond = speeds[key];

@@ -20,7 +20,7 @@ struct Placement {
 
 class PlacementLedger {
 public:
-    PlacementLedger(const RunContext& run, const Supernet& supernet, const TaskSuite& suite, std::int64_t context, bool autocast);
+    PlacementLedger(const RunContext& run, const Supernet& supernet, const TaskSuite& suite, std::int64_t context);
 
     /// Takes over the candidates of the run's event log.
     void restore();
@@ -49,7 +49,6 @@ private:
     const Supernet& m_supernet;
     const TaskSuite& m_suite;
     std::int64_t m_context;
-    bool m_autocast;
     std::map<Placement, event::Candidate> m_candidates;
     std::int64_t m_evaluations = 0;
 };

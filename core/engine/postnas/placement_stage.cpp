@@ -32,7 +32,7 @@ public:
         : m_spec(spec)
         , m_run(run)
         , m_device(resolveDevice(deviceChoiceName(spec.device)))
-        , m_autocast(spec.dtype != DtypeChoice::Float32 && m_device.is_cuda())
+        , m_dtype(spec.dtype != DtypeChoice::Float32 && m_device.is_cuda() ? torch::kBFloat16 : torch::kFloat32)
     {
     }
 
@@ -42,7 +42,7 @@ public:
         open();
         m_run.stage("training", 1, kStages);
         train();
-        m_ledger = std::make_unique<PlacementLedger>(m_run, *m_supernet, *m_suite, context(), m_autocast);
+        m_ledger = std::make_unique<PlacementLedger>(m_run, *m_supernet, *m_suite, context());
         m_ledger->restore();
         m_run.stage("heatmap", 2, kStages);
         heatmap();
@@ -85,9 +85,9 @@ private:
             throw usageError("sliding_window.task: there is no task \"" + m_spec.slidingWindow->task + "\" among the tasks of the spec");
 
         openData(checkpoint.architecture());
-        // bfloat16 weights stay as they are on a GPU; on the CPU all arithmetic is float32.
-        const torch::ScalarType dtype = m_autocast && checkpoint.architecture().dtype == "bfloat16" ? torch::kBFloat16 : torch::kFloat32;
-        m_teacher = HybridModel::load(checkpoint, m_device, dtype);
+        if (m_dtype == torch::kBFloat16 && checkpoint.architecture().dtype == "float32")
+            m_run.warn("the teacher's float32 weights are rounded to bfloat16", "\"dtype\": \"float32\" keeps them, and is several times slower.");
+        m_teacher = HybridModel::load(checkpoint, m_device, m_dtype);
         LayerSpec linear = blockNamed(m_spec.linearBlock).defaultLayer(m_teacher->architecture());
         for (const auto& [key, value] : m_spec.linearParameters.items()) {
             if (!linear.parameters.contains(key))
@@ -135,7 +135,7 @@ private:
         SupernetTrainerOptions options;
         options.fullProbability = t.fullProbability;
         options.seed = m_spec.seed;
-        options.autocast = m_autocast;
+        options.recompute = t.recompute;
         options.optimizer = {t.weightDecay, 0.9, 0.95, 1e-8, t.gradientClip};
         SupernetTrainer trainer(*m_supernet, options);
         Optimizer& optimizer = trainer.optimizer();
@@ -266,7 +266,7 @@ private:
     const PlacementSpec& m_spec;
     const RunContext& m_run;
     torch::Device m_device;
-    bool m_autocast;
+    torch::ScalarType m_dtype; ///< of the teacher's weights and of all products
     std::int32_t m_padding = 0;
     std::shared_ptr<HybridModel> m_teacher;
     std::unique_ptr<TaskSuite> m_suite;

@@ -10,6 +10,8 @@
 namespace postnas::engine {
 namespace {
 
+std::string pathName(int layer) { return "layers." + std::to_string(layer) + "."; }
+
 bool contains(const LayerSet& layers, int layer) { return std::binary_search(layers.begin(), layers.end(), layer); }
 
 } // namespace
@@ -22,23 +24,19 @@ Supernet::Supernet(std::shared_ptr<const HybridModel> teacher, const LayerSpec& 
         layer = linear;
     validate(m_linearArchitecture, "linear_block");
     torch::Generator generator = at::detail::createCPUGenerator(seed);
-    // Paths are trained, so they are float32 whatever the teacher's type is.
+    // Masters are float32 whatever the teacher's type is.
     const torch::TensorOptions options = torch::TensorOptions().device(m_teacher->device()).dtype(torch::kFloat32);
     for (int i = 0; i < layerCount(); ++i) {
         m_linear.push_back(makeBlock(m_linearArchitecture, i));
         m_linear.back()->initialise(generator, options);
         if (initialiseFromTeacher)
             m_takenOver = m_linear.back()->initialiseFrom(m_teacher->block(i));
+        const std::map<std::string, torch::Tensor> masters = m_linear.back()->weights();
+        for (const auto& [name, master] : masters) {
+            m_weights.push_back(trainedWeight(pathName(i) + name, master, m_teacher->dtype()));
+            m_linear.back()->setWeight(name, m_weights.back().compute);
+        }
     }
-}
-
-NamedTensors Supernet::parameters() const
-{
-    NamedTensors out;
-    for (std::size_t i = 0; i < m_linear.size(); ++i)
-        for (const auto& [name, tensor] : m_linear[i]->weights())
-            out.emplace_back("layers." + std::to_string(i) + "." + name, tensor);
-    return out;
 }
 
 void Supernet::addSlidingWindows(std::int64_t window)
@@ -96,7 +94,13 @@ NamedTensors Supernet::weightsOf(const LayerSet& full, const LayerSet& sliding) 
         shared.emplace(name, tensor);
     for (int i = 0; i < layerCount(); ++i)
         for (const auto& [name, tensor] : blocks[static_cast<std::size_t>(i)]->weights())
-            shared["model.layers." + std::to_string(i) + ".self_attn." + name] = tensor;
+            shared["model." + pathName(i) + "self_attn." + name] = tensor;
+    for (const TrainedWeight& weight : m_weights) {
+        const std::size_t dot = weight.name.find('.', std::string("layers.").size()) + 1; // behind the layer's number
+        const int layer = std::stoi(weight.name.substr(std::string("layers.").size()));
+        if (!contains(full, layer) && !contains(sliding, layer))
+            shared["model." + pathName(layer) + "self_attn." + weight.name.substr(dot)] = weight.master;
+    }
     NamedTensors out;
     for (const WeightSpec& weight : modelWeights(architecture))
         out.emplace_back(weight.name, shared.at(weight.name));

@@ -20,8 +20,8 @@ public:
     const HybridModel& teacher() const { return *m_teacher; }
     int layerCount() const { return m_teacher->architecture().layerCount(); }
 
-    /// The trainable weights: "layers.3.q_proj.weight".
-    NamedTensors parameters() const;
+    /// The trainable weights: "layers.3.q_proj.weight". The masters are float32, the paths compute in the teacher's type.
+    const TrainedWeights& weights() const { return m_weights; }
     /// The projections that each path took over from the teacher.
     const std::vector<std::string>& takenOver() const { return m_takenOver; }
 
@@ -31,7 +31,7 @@ public:
     /// Makes the sliding-window paths (the teacher's own projections seen through a window; nothing to train).
     void addSlidingWindows(std::int64_t window);
 
-    /// The architecture of a placement, and its weights by Hugging Face names.
+    /// The architecture of a placement, and its weights by Hugging Face names; of linear paths the masters.
     Architecture architectureOf(const LayerSet& full, const LayerSet& sliding = {}) const;
     NamedTensors weightsOf(const LayerSet& full, const LayerSet& sliding = {}) const;
 
@@ -42,6 +42,7 @@ private:
     Architecture m_linearArchitecture;  ///< the teacher's, with every layer linear; outlives the blocks
     Architecture m_slidingArchitecture; ///< the teacher's, with every layer sliding
     std::vector<std::unique_ptr<Block>> m_linear;
+    TrainedWeights m_weights; ///< in the order of the layers, and there of the names
     std::vector<std::unique_ptr<Block>> m_sliding;
     std::vector<std::string> m_takenOver;
 };

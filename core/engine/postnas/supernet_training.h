@@ -3,13 +3,14 @@
 
 #include "core/engine/postnas/supernet.h"
 #include "core/engine/training/optimizer.h"
+#include "core/engine/training/recomputation.h"
 
 namespace postnas::engine {
 
 struct SupernetTrainerOptions {
     double fullProbability = 0.25; ///< with which a layer takes its full path in a step
     std::uint64_t seed = 0;        ///< of the paths
-    bool autocast = false;         ///< bfloat16 products over float32 weights
+    RecomputeChoice recompute = RecomputeChoice::Auto;
     OptimizerOptions optimizer;
 };
 
@@ -27,11 +28,14 @@ public:
     /// bool, both [batch, length]. Returns the loss.
     double backward(const torch::Tensor& ids, const torch::Tensor& valid, std::int64_t step);
     Optimizer& optimizer() { return m_optimizer; }
+    /// See TrainingPass.
+    int recomputedLayers() const { return m_pass.recomputedLayers(); }
 
 private:
     Supernet& m_supernet;
     SupernetTrainerOptions m_options;
     Optimizer m_optimizer;
+    TrainingPass m_pass;
 };
 
 } // namespace postnas::engine

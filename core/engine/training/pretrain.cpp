@@ -28,7 +28,8 @@ public:
         , m_run(run)
         , m_device(resolveDevice(deviceChoiceName(spec.device)))
         , m_architecture(parseModelConfig(spec.architecture, "architecture"))
-        , m_autocast(spec.dtype != DtypeChoice::Float32 && m_device.is_cuda())
+        , m_dtype(spec.dtype != DtypeChoice::Float32 && m_device.is_cuda() ? torch::kBFloat16 : torch::kFloat32)
+        , m_pass(spec.recompute, m_device)
         , m_tokenizer(Tokenizer::load(spec.tokenizer))
     {
         if (spec.dtype == DtypeChoice::BFloat16 && !m_device.is_cuda())
@@ -45,10 +46,12 @@ public:
     {
         const BatchSampler sampler(openDataPhases(m_spec.data), samplerOptions());
         m_model = HybridModel::random(m_architecture, m_spec.seed, m_device, torch::kFloat32);
-        NamedTensors parameters = m_model->namedWeights();
-        for (auto& [name, tensor] : parameters)
-            tensor.requires_grad_();
-        Optimizer optimizer(parameters, {m_spec.weightDecay, m_spec.beta1, m_spec.beta2, 1e-8, m_spec.gradientClip});
+        TrainedWeights weights;
+        for (const auto& [name, tensor] : m_model->namedWeights()) {
+            weights.push_back(trainedWeight(name, tensor, m_dtype));
+            m_model->setWeight(name, weights.back().compute.requires_grad_());
+        }
+        Optimizer optimizer(weights, {m_spec.weightDecay, m_spec.beta1, m_spec.beta2, 1e-8, m_spec.gradientClip});
         if (!m_spec.tasks.empty())
             m_suite = std::make_unique<TaskSuite>(m_spec.tasks, m_spec.tokenizer, m_tokenizer, m_spec.itemLimit, 0);
 
@@ -58,7 +61,7 @@ public:
         m_run.stage("training", 0, 2);
         train(sampler, optimizer, step);
         m_run.stage("export", 1, 2);
-        finish();
+        finish(weights);
     }
 
 private:
@@ -92,7 +95,8 @@ private:
             torch::Tensor loss = torch::zeros({}, torch::TensorOptions().device(m_device));
             for (std::int64_t part = 0; part < m_spec.accumulation; ++part) {
                 const BatchTensors tensors = toTensors(batch, part * m_spec.batchSize, m_spec.batchSize, endOfText(), m_device);
-                loss += nextTokenLossBackward(*m_model, tensors, 1.0 / double(m_spec.accumulation), m_autocast) / double(m_spec.accumulation);
+                loss += nextTokenLossBackward(*m_model, m_pass, tensors, 1.0 / double(m_spec.accumulation)) / double(m_spec.accumulation);
+                optimizer.gather();
                 tokens += tensors.ids.numel();
             }
             const double norm = optimizer.step(schedule.rate(step));
@@ -130,10 +134,13 @@ private:
         return out;
     }
 
-    void finish()
+    void finish(const TrainedWeights& weights)
     {
         const std::filesystem::path folder = m_run.folder.artifactsFolder() / "model";
-        const std::uint64_t bytes = saveModel(m_architecture, m_model->namedWeights(), torch::kFloat32, folder);
+        NamedTensors masters;
+        for (const TrainedWeight& weight : weights)
+            masters.emplace_back(weight.name, weight.master);
+        const std::uint64_t bytes = saveModel(m_architecture, masters, torch::kFloat32, folder);
         copyTokenizerFiles(m_spec.tokenizer, folder);
         m_run.events.write(event::Result {"model", "artifacts/model", {{"parameters", parameterCount(m_architecture)}, {"bytes", bytes}}});
         if (!m_suite)
@@ -147,7 +154,8 @@ private:
     const RunContext& m_run;
     torch::Device m_device;
     Architecture m_architecture;
-    bool m_autocast;
+    torch::ScalarType m_dtype; ///< of all products
+    TrainingPass m_pass;
     Tokenizer m_tokenizer;
     std::unique_ptr<HybridModel> m_model;
     std::unique_ptr<TaskSuite> m_suite;

@@ -13,8 +13,8 @@ void saveTrainingCheckpoint(const RunContext& run, const Optimizer& optimizer, s
 {
     CheckpointWriter writer = run.folder.beginCheckpoint(step);
     SafetensorsWriter model;
-    for (const auto& [name, tensor] : optimizer.parameters())
-        addTensor(model, name, tensor);
+    for (const TrainedWeight& weight : optimizer.weights())
+        addTensor(model, weight.name, weight.master);
     model.write(writer.folder() / "model.safetensors");
     SafetensorsWriter moments;
     optimizer.save(moments);
@@ -35,8 +35,7 @@ std::optional<Json> restoreTrainingCheckpoint(const RunContext& run, Optimizer& 
         run.warn(problem, "An older checkpoint is used.");
     if (!info)
         return std::nullopt;
-    loadParameters(SafetensorsFile::open(info->folder / "model.safetensors"), optimizer.parameters());
-    optimizer.load(SafetensorsFile::open(info->folder / "optimizer.safetensors"));
+    optimizer.load(SafetensorsFile::open(info->folder / "model.safetensors"), SafetensorsFile::open(info->folder / "optimizer.safetensors"));
     return readJsonFile(info->folder / "state.json");
 }
 

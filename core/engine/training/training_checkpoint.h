@@ -12,7 +12,7 @@ namespace postnas::engine {
 /// prunes old ones. Throws Error(Resource) when the disk is full; earlier checkpoints stay intact then.
 void saveTrainingCheckpoint(const RunContext& run, const Optimizer& optimizer, std::int64_t step, int keep, const Json& state);
 
-/// Restores the newest complete checkpoint into the optimizer and its parameters. Returns its state.json, which has `step`;
+/// Restores the newest complete checkpoint into the optimizer and its weights. Returns its state.json, which has `step`;
 /// nothing when there is none. Broken checkpoints are skipped with a warning event.
 std::optional<Json> restoreTrainingCheckpoint(const RunContext& run, Optimizer& optimizer);
 

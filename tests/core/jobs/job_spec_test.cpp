@@ -64,8 +64,10 @@ TEST(JobSpec, WritingAndReadingGivesTheSame)
     Json exhaustive = placement();
     exhaustive["exhaustive"] = true;
     exhaustive["sliding_window"] = nullptr;
+    exhaustive["training"]["activation_checkpointing"] = false;
     const Json once = toJson(parseJobSpec(exhaustive, "s", "/x"));
     EXPECT_EQ(once["exhaustive"], true);
+    EXPECT_EQ(once["training"]["activation_checkpointing"], false);
     EXPECT_EQ(toJson(parseJobSpec(once, "s", "/y")), once);
 }
 
@@ -120,6 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake {R"({"warmup_steps": 41})", "warmup_steps", ""}, Mistake {R"({"model": null})", "model", ""},
                     Mistake {R"({"tasks": []})", "tasks", ""}, Mistake {R"({"objectives": {"retrieval": "speed"}})", "objectives.retrieval", ""},
                     Mistake {R"({"exhaustive": "maybe"})", "exhaustive", ""}, Mistake {R"({"sliding_window": {"task": null}})", "sliding_window.task", ""},
+                    Mistake {R"({"activation_checkpointing": "some"})", "activation_checkpointing", ""},
                     Mistake {R"({"training": {"full_probability": 1.5}})", "training.full_probability", ""}));
 
 TEST(JobSpec, FilesAreReadAgainstTheirFolder)
