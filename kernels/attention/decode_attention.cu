@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "kernels/include/launch.cuh"
+#include "kernels/include/overlap.cuh"
 #include "kernels/include/tensor_core.cuh"
 
 namespace postnas::ops::cuda {
@@ -19,7 +19,7 @@ using Element16 = __nv_bfloat16;
 constexpr int kWarps = 4;
 constexpr int kRows = 16;           ///< query heads of a block
 constexpr int kTokens = 16;         ///< of a tile
-constexpr int kSplitTokens = 256;   ///< a smaller part is not worth its merging
+constexpr int kSplitTokens = 64;    ///< a smaller part is not worth its merging
 constexpr int kEvenTokens = 2048;   ///< parts of large batches: small enough that all SMs end at the same time
 constexpr int kMaxSplits = 128;
 constexpr int kMergeWarps = 8;
@@ -66,6 +66,8 @@ public:
         const std::int64_t keyHead = blockIdx.y / blocks;
         const int firstRow = int(blockIdx.y) % blocks * kRows, rows = min(kRows, group - firstRow);
         const std::int64_t firstHead = sequence * p.heads + keyHead * group + firstRow;
+        waitForEarlierLaunches();
+        letNextLaunchStart();
         length = lengthOf(p, sequence);
         const int used = splitsOf(length, splits), split = int(blockIdx.x);
         if (split >= used)
@@ -259,6 +261,8 @@ __global__ void __launch_bounds__(kMergeWarps * 32) mergeKernel(DecodeAttentionP
     POSTNAS_SHARED_MEMORY(shared);
     float* const sums = reinterpret_cast<float*>(shared); // [warp, dim]
     const std::int64_t sequence = blockIdx.y, head = sequence * p.heads + blockIdx.x;
+    waitForEarlierLaunches();
+    letNextLaunchStart();
     const int used = splitsOf(lengthOf(p, sequence), splits), width = int(p.dim);
     if (used == 1)
         return;
@@ -308,7 +312,7 @@ cudaError_t decode(const DecodeAttentionProblem& p, Element16* out, const Partia
 {
     const std::int64_t group = p.heads / p.keyValueHeads;
     const dim3 grid(unsigned(splits), unsigned(p.keyValueHeads * ((group + kRows - 1) / kRows)), unsigned(p.batch));
-    return launch(decodeKernel<Dim>, grid, dim3(kWarps * 32), Shape<Dim>::kBytes, stream, p, out, partials, splits);
+    return launchOverlapped(decodeKernel<Dim>, grid, dim3(kWarps * 32), Shape<Dim>::kBytes, stream, p, out, partials, splits);
 }
 
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
@@ -345,7 +349,7 @@ cudaError_t launchDecodeAttention(const DecodeAttentionProblem& p, void* out, vo
                                          : decode<128>(p, o, partials, splits, stream);
     if (code != cudaSuccess || splits == 1)
         return code;
-    return launch(mergeKernel, dim3(unsigned(p.heads), unsigned(p.batch)), dim3(kMergeWarps * 32), std::size_t(kMergeWarps * p.dim) * 4, stream, p, o,
+    return launchOverlapped(mergeKernel, dim3(unsigned(p.heads), unsigned(p.batch)), dim3(kMergeWarps * 32), std::size_t(kMergeWarps * p.dim) * 4, stream, p, o,
                   partials, splits);
 }
 

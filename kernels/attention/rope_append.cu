@@ -4,7 +4,7 @@
 // second half, so that norm and rotation stay in registers.
 #include "kernels/include/attention_launch.h"
 #include "kernels/include/cuda_element.cuh"
-#include "kernels/include/launch.cuh"
+#include "kernels/include/overlap.cuh"
 
 namespace postnas::ops::cuda {
 namespace {
@@ -82,6 +82,8 @@ __global__ void __launch_bounds__(kThreads) ropeAppendKernel(RopeAppendProblem p
     const int dim = int(p.dim), half = dim / 2, column = int(threadIdx.x) % Lanes * 4;
     const std::int64_t vectors = p.heads + 2 * p.keyValueHeads; // of a token: queries, keys, values
     const std::int64_t index = std::int64_t(blockIdx.x) * (kThreads / Lanes) + threadIdx.x / Lanes;
+    waitForEarlierLaunches();
+    letNextLaunchStart();
     const bool exists = index < p.batch * p.length * vectors, active = exists && column < half;
     const std::int64_t row = exists ? index / vectors : 0, vector = exists ? index % vectors : 0, sequence = row / p.length, token = row % p.length;
     const std::int64_t position = (p.positions ? std::int64_t(p.positions[sequence]) : 0) + p.positionOffset + token;
@@ -130,7 +132,7 @@ template <typename T, int Lanes>
 cudaError_t ropeAppend(const RopeAppendProblem& p, cudaStream_t stream)
 {
     const std::int64_t vectors = p.batch * p.length * (p.heads + 2 * p.keyValueHeads), perBlock = kThreads / Lanes;
-    return launch(ropeAppendKernel<T, Lanes>, dim3(unsigned((vectors + perBlock - 1) / perBlock)), dim3(kThreads), 0, stream, p);
+    return launchOverlapped(ropeAppendKernel<T, Lanes>, dim3(unsigned((vectors + perBlock - 1) / perBlock)), dim3(kThreads), 0, stream, p);
 }
 
 template <typename T>

@@ -5,7 +5,7 @@
 
 #include "kernels/elementwise/eight.cuh"
 #include "kernels/include/elementwise_launch.h"
-#include "kernels/include/launch.cuh"
+#include "kernels/include/overlap.cuh"
 
 namespace postnas::ops::cuda {
 namespace {
@@ -22,6 +22,8 @@ __global__ void __launch_bounds__(1024) residualNormKernel(ResidualNormProblem p
     const std::int64_t at = std::int64_t(blockIdx.x) * p.width + column;
     const bool active = column < p.width;
     float x[8] = {}, weight[8] = {};
+    waitForEarlierLaunches();
+    letNextLaunchStart();
     if (active) {
         load(x, static_cast<const T*>(p.x) + at);
         load(weight, static_cast<const T*>(p.weight) + column);
@@ -64,6 +66,8 @@ __global__ void __launch_bounds__(kThreads) swiGluKernel(SwiGluProblem p, T* out
 {
     const std::int64_t token = blockIdx.x;
     const int column = (int(blockIdx.y) * kThreads + int(threadIdx.x)) * 8;
+    waitForEarlierLaunches();
+    letNextLaunchStart();
     if (column >= p.width)
         return;
     float gate[8], up[8];
@@ -119,7 +123,7 @@ cudaError_t launchResidualNorm(const ResidualNormProblem& p, void* sum, void* no
     const unsigned threads = unsigned((p.width / 8 + 31) / 32 * 32);
     return forElement(p.element, [&](auto* type) {
         using T = std::remove_pointer_t<decltype(type)>;
-        return launch(residualNormKernel<T>, dim3(unsigned(p.tokens)), dim3(threads), 32 * sizeof(float), stream, p, static_cast<T*>(sum),
+        return launchOverlapped(residualNormKernel<T>, dim3(unsigned(p.tokens)), dim3(threads), 32 * sizeof(float), stream, p, static_cast<T*>(sum),
                       static_cast<T*>(normed));
     });
 }
@@ -132,7 +136,7 @@ cudaError_t launchSwiGlu(const SwiGluProblem& p, void* out, cudaStream_t stream)
         return cudaSuccess;
     return forElement(p.element, [&](auto* type) {
         using T = std::remove_pointer_t<decltype(type)>;
-        return launch(swiGluKernel<T>, gridOf(p.tokens, p.width), dim3(kThreads), 0, stream, p, static_cast<T*>(out));
+        return launchOverlapped(swiGluKernel<T>, gridOf(p.tokens, p.width), dim3(kThreads), 0, stream, p, static_cast<T*>(out));
     });
 }
 

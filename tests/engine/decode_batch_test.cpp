@@ -65,6 +65,45 @@ TEST_P(DecodeBatches, EachSequenceGetsTheLogitsThatItGetsAlone)
 INSTANTIATE_TEST_SUITE_P(All, DecodeBatches,
                          testing::Combine(testing::Values("attention", "sliding_window", "gla", "gated_delta_net", "jet"), testing::Bool()));
 
+TEST_P(DecodeBatches, ProjectionsInOneStorageKeepTheirNamesAndGiveTheSameStep)
+{
+    const auto& [block, queryKeyNorm] = GetParam();
+    const auto model = HybridModel::random(architectureWith(block, queryKeyNorm), 12, torch::kCPU, torch::kFloat32);
+    const torch::InferenceMode guard;
+    torch::manual_seed(4);
+    const Tensor first = torch::randint(61, {2}), second = torch::randint(61, {2});
+    const auto stepped = [&] {
+        DecodeBatch batch(*model, 2, 4);
+        batch.step(first);
+        return batch.step(second).clone();
+    };
+    const Tensor expected = stepped();
+    std::vector<std::pair<std::string, Tensor>> before = model->namedWeights();
+    for (auto& [name, value] : before)
+        value = value.clone();
+    model->joinProjections();
+    const auto after = model->namedWeights();
+    ASSERT_EQ(after.size(), before.size());
+    for (std::size_t i = 0; i < after.size(); ++i) {
+        EXPECT_EQ(after[i].first, before[i].first);
+        EXPECT_TRUE(torch::equal(after[i].second, before[i].second)) << after[i].first;
+    }
+    const LayerWeights& layer = model->layerWeights(0);
+    EXPECT_TRUE(layer.gate.is_alias_of(layer.up));
+    EXPECT_TRUE(model->block(0).weight("q_proj.weight").is_alias_of(model->block(0).weight("v_proj.weight")));
+    EXPECT_LT((stepped() - expected).abs().max().item<double>(), 1e-5);
+
+    // A weight that is set later stands apart and counts.
+    const std::string name = "model.layers.1.self_attn.q_proj.weight";
+    const Tensor other = model->block(1).weight("q_proj.weight") * -1;
+    model->setWeight(name, other);
+    const Tensor changed = stepped();
+    EXPECT_GT((changed - expected).abs().max().item<double>(), 1e-4);
+    for (const auto& [each, value] : before)
+        model->setWeight(each, each == name ? other : value);
+    EXPECT_LT((stepped() - changed).abs().max().item<double>(), 1e-5);
+}
+
 TEST(DecodeBatch, DynamicRopeAndPromptsThatAreTooLongAreRefused)
 {
     Architecture a = architectureWith("gla", false);

@@ -8,6 +8,7 @@
 #include <torch/torch.h>
 
 #include "core/architecture/architecture.h"
+#include "kernels/include/linear_operators.h"
 
 namespace postnas::engine {
 
@@ -53,10 +54,10 @@ public:
     /// whole sequence. Differentiable without a state.
     virtual torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const = 0;
 
-    /// One token of each sequence of a batch, whose lengths may differ: hidden [batch, hiddenSize] -> the same shape. Changes the state in
-    /// place and reads nothing back to the host, so that a step can be recorded and replayed. A state that was stepped this way counts its
-    /// tokens in `lengths` alone: forward must not go on with it.
-    virtual torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext& context, BlockState& state) const = 0;
+    /// One token of each sequence of a batch, whose lengths may differ: adds the mixer's output for norm(hidden) to hidden [batch, hiddenSize],
+    /// as the layer does. Changes the state in place and reads nothing back to the host, so that a step can be recorded and replayed. A state
+    /// that was stepped this way counts its tokens in `lengths` alone: forward must not go on with it.
+    virtual void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext& context, BlockState& state) const = 0;
 
     virtual std::unique_ptr<BlockState> makeState(std::int64_t batch, std::int64_t capacity, const torch::TensorOptions& options) const = 0;
 
@@ -71,11 +72,21 @@ public:
     bool hasWeight(const std::string& name) const { return m_weights.contains(name); }
     /// Checks the shape; throws Error(Input) naming the tensor.
     virtual void setWeight(const std::string& name, torch::Tensor value);
+    /// Moves the weights of the projections that read the same hidden states into one storage, so that `decode` may take them as one matrix.
+    /// They keep their names and values; a weight that is set later stands apart again.
+    void joinProjections();
 
     const LayerSpec& spec() const { return m_spec; }
     const Architecture& architecture() const { return *m_architecture; }
 
 protected:
+    /// The projections of the hidden states, in the order in which `decode` asks for them.
+    virtual std::vector<std::string> inputProjections() const = 0;
+    /// The product with the weight `NAME.weight`, plus `NAME.bias` where there is one.
+    ops::TokenProduct product(const std::string& name, bool silu = false) const;
+    /// norm(hidden) through all of inputProjections(); the one named `silu`, if any, through silu too.
+    std::vector<torch::Tensor> projectInputs(const torch::Tensor& hidden, const ops::TokenNorm& norm, const std::string& silu = {}) const;
+
     const Architecture* m_architecture; ///< outlives the block (owned by the model)
     LayerSpec m_spec;
     std::map<std::string, torch::Tensor> m_weights;

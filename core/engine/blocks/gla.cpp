@@ -44,18 +44,28 @@ public:
         return output(o, "g_norm_swish_gate", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
     }
 
-    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext&, BlockState& state) const override
+    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override
     {
         auto& held = static_cast<RecurrentState&>(state);
-        ops::RecurrentStep step = stepOf(held, m_outputGate ? "g_norm_swish_gate" : "g_norm", m_outputGate ? project(hidden, "g_proj") : torch::Tensor());
+        const std::vector<torch::Tensor> projected = projectInputs(hidden, norm);
+        ops::RecurrentStep step = stepOf(held, m_outputGate ? "g_norm_swish_gate" : "g_norm", m_outputGate ? projected[4] : torch::Tensor());
         step.groups = m_groups;
-        step.q = project(hidden, "q_proj");
-        step.k = project(hidden, "k_proj");
-        step.v = project(hidden, "v_proj");
+        step.q = projected[0];
+        step.k = projected[1];
+        step.v = projected[2];
         step.decay = ops::StepDecay::PerChannelFromLogits;
-        step.g = project(project(hidden, "gk_proj.0"), "gk_proj.1");
+        step.g = ops::tokenProducts(projected[3], {}, {product("gk_proj.1")})[0];
         step.gateNormalizer = m_spec.real("gate_logit_normalizer");
-        return finish(step);
+        finish(step, hidden);
+    }
+
+protected:
+    std::vector<std::string> inputProjections() const override
+    {
+        std::vector<std::string> names = {"q_proj", "k_proj", "v_proj", "gk_proj.0"};
+        if (m_outputGate)
+            names.emplace_back("g_proj");
+        return names;
     }
 
 private:

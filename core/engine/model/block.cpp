@@ -3,6 +3,7 @@
 
 #include "core/architecture/block_description.h"
 #include "core/base/error.h"
+#include "core/engine/model/functional.h"
 
 namespace postnas::engine {
 namespace {
@@ -50,6 +51,31 @@ void Block::setWeight(const std::string& name, torch::Tensor value)
         return;
     }
     throw internalError("block " + m_spec.block + " knows no weight \"" + name + "\"");
+}
+
+void Block::joinProjections()
+{
+    for (const char* part : {".weight", ".bias"}) {
+        std::vector<torch::Tensor*> found;
+        for (const std::string& name : inputProjections())
+            if (const auto it = m_weights.find(name + part); it != m_weights.end())
+                found.push_back(&it->second);
+        joinStorage(found);
+    }
+}
+
+ops::TokenProduct Block::product(const std::string& name, bool silu) const
+{
+    const auto bias = m_weights.find(name + ".bias");
+    return {weight(name + ".weight"), bias == m_weights.end() ? std::nullopt : std::optional(bias->second), silu};
+}
+
+std::vector<torch::Tensor> Block::projectInputs(const torch::Tensor& hidden, const ops::TokenNorm& norm, const std::string& silu) const
+{
+    std::vector<ops::TokenProduct> products;
+    for (const std::string& name : inputProjections())
+        products.push_back(product(name, name == silu));
+    return ops::tokenProducts(hidden, norm, products);
 }
 
 void Block::initialise(torch::Generator& generator, const torch::TensorOptions& options)

@@ -37,4 +37,21 @@ torch::Tensor causalAttention(const torch::Tensor& query, const torch::Tensor& k
     return at::scaled_dot_product_attention(query, key.repeat_interleave(share, 1), value.repeat_interleave(share, 1), std::nullopt, 0.0, true);
 }
 
+void joinStorage(const std::vector<torch::Tensor*>& tensors)
+{
+    if (tensors.size() < 2)
+        return;
+    std::vector<torch::Tensor> parts;
+    for (const torch::Tensor* tensor : tensors)
+        parts.push_back(tensor->detach());
+    const torch::Tensor together = torch::cat(parts, 0);
+    std::int64_t row = 0;
+    for (torch::Tensor* tensor : tensors) {
+        const torch::Tensor part = together.narrow(0, row, tensor->size(0));
+        row += tensor->size(0);
+        // Not a view, so that training one does not count as a change of the others.
+        *tensor = torch::empty({0}, part.options()).set_(part.storage(), part.storage_offset(), part.sizes(), part.strides());
+    }
+}
+
 } // namespace postnas::engine

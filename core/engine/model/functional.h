@@ -19,4 +19,7 @@ torch::Tensor groupedAttention(const torch::Tensor& query, const torch::Tensor& 
 /// The same for a whole sequence from position 0, causal, differentiable.
 torch::Tensor causalAttention(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value);
 
+/// Moves tensors of one type and width into one new storage, one behind the other along their first dimension. None is a view of another.
+void joinStorage(const std::vector<torch::Tensor*>& tensors);
+
 } // namespace postnas::engine

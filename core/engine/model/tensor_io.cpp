@@ -96,6 +96,8 @@ std::unique_ptr<HybridModel> HybridModel::load(const Checkpoint& checkpoint, tor
     const auto owner = std::make_shared<const std::vector<std::shared_ptr<const void>>>(checkpoint.mappings());
     for (const std::string& name : checkpoint.names())
         model->setWeight(name, tensorFrom(checkpoint.tensor(name), owner, device, dtype));
+    if (device.is_cuda())
+        model->joinProjections();
     return model;
 }
 

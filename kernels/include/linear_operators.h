@@ -1,0 +1,34 @@
+// Matrix products around a decoding step's tokens, with the norm before and the sum after them. Not differentiable. Each goes through the torch
+// dispatcher (library "postnas"): torch's own functions on the CPU; on CUDA one kernel for up to 8 tokens, cuBLAS for more.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace postnas::ops {
+
+/// What the tokens go through before a product: RMSNorm, or nothing.
+struct TokenNorm {
+    std::optional<at::Tensor> weight; ///< [width]
+    double epsilon = 0;
+};
+
+struct TokenProduct {
+    at::Tensor weight;              ///< [rows, width]
+    std::optional<at::Tensor> bias; ///< [rows]
+    bool silu = false;              ///< of the result
+};
+
+/// norm(x) W^T + bias of each product, [tokens, rows]; x [tokens, width]. The results may be parts of one tensor: rows without gaps, but gaps
+/// between rows. Products whose weights lie one behind the other in one storage are multiplied as one matrix where that is faster.
+std::vector<at::Tensor> tokenProducts(const at::Tensor& x, const TokenNorm& norm, const std::vector<TokenProduct>& products);
+
+/// silu(norm(x) gate^T) * (norm(x) up^T): [tokens, rows].
+at::Tensor gatedProduct(const at::Tensor& x, const TokenNorm& norm, const at::Tensor& gate, const at::Tensor& up);
+
+/// sum += x W^T + bias, in place; sum [tokens, rows], x [tokens, width].
+void addProduct(at::Tensor& sum, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias);
+
+} // namespace postnas::ops

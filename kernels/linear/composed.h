@@ -1,0 +1,22 @@
+// The products of kernels/include/linear_operators.h in torch's own functions, as the dispatcher sees them. Internal: torch.
+#pragma once
+
+#include <vector>
+
+#include <ATen/core/List.h>
+#include <ATen/core/Tensor.h>
+
+namespace postnas::ops {
+
+using OptionalTensors = c10::List<std::optional<at::Tensor>>;
+
+/// `silu` has bit i set where product i goes through silu.
+std::vector<at::Tensor> tokenProductsComposed(const at::Tensor& x, const std::optional<at::Tensor>& norm, double epsilon, at::TensorList weights,
+                                              const OptionalTensors& biases, std::int64_t silu);
+at::Tensor gatedProductComposed(const at::Tensor& x, const std::optional<at::Tensor>& norm, double epsilon, const at::Tensor& gate, const at::Tensor& up);
+void addProductComposed(at::Tensor& sum, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias);
+
+/// The tensors as one, one behind the other along the first dimension, when they lie so in one storage; undefined otherwise.
+at::Tensor joined(at::TensorList tensors);
+
+} // namespace postnas::ops
