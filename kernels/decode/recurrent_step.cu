@@ -1,14 +1,14 @@
-// One token of a recurrent block in one launch: convolutions with their histories, gates, the recurrence, and the gated norm of its output.
+// One token of a recurrent block: convolutions with their histories, gates and the recurrence in one launch, the gated norm in a small second.
 //
 // The time is that of reading and writing the state once. A block owns 64 value columns of one head with all key rows: it asks for all of
 // them before anything else, into shared memory, so that few registers let many blocks wait at once. It prepares the token meanwhile, and
-// needs one sum over the rows, because with S the decayed state  S'^T q = S^T q + (k.q) u.  The norm needs a whole head: the block of a
-// head that ends last does it.
+// needs one sum over the rows, because with S the decayed state  S'^T q = S^T q + (k.q) u.  The norm needs a whole head: a launch more
+// costs less than blocks that wait for each other. Histories of keys are moved on by the block of a head that ends last.
 #include <algorithm>
 
 #include "kernels/include/cuda_element.cuh"
 #include "kernels/include/decode_launch.h"
-#include "kernels/include/launch.cuh"
+#include "kernels/include/overlap.cuh"
 #include "kernels/include/tensor_core.cuh"
 
 namespace postnas::ops::cuda {
@@ -17,9 +17,11 @@ namespace {
 constexpr int kThreads = 128, kWarps = kThreads / 32;
 constexpr int kBlocksAtOnce = 5;    ///< on a multiprocessor, at least; with more the compiler runs out of registers
 constexpr int kColumns = 64;        ///< of a block
+constexpr unsigned kFirstBlocks = 640; ///< that may start before the launch before has ended
+constexpr int kLineBytes = 128;     ///< of the caches
 constexpr int kTapsAtOnce = 4;      ///< taps that are loaded together
-constexpr int kValuesPerThread = 5; ///< of the norm
-constexpr std::int64_t kMaxValueDim = kValuesPerThread * kThreads;
+constexpr int kValuesPerLane = 20; ///< of the norm
+constexpr std::int64_t kMaxValueDim = kValuesPerLane * 32;
 
 /// The state is seen once a token, so it should not push other things out of the caches.
 __device__ __forceinline__ void storeOnce(uint4* to, uint4 x)
@@ -31,12 +33,27 @@ __device__ __forceinline__ void storeOnce(uint4* to, uint4 x)
 #endif
 }
 
-/// What another block of this launch wrote: from the cache that all share.
-__device__ __forceinline__ float loadFresh(const float* from) { return *static_cast<const volatile float*>(from); }
-__device__ __forceinline__ float loadFresh(const __nv_bfloat16* from)
+/// As copyAsync16, for what is seen once a token.
+__device__ __forceinline__ void copyOnce16(void* to, const void* from)
 {
-    const unsigned short bits = *reinterpret_cast<const volatile unsigned short*>(from);
-    return __uint_as_float(unsigned(bits) << 16);
+#ifdef POSTNAS_CUDA_EMULATION
+    copyAsync16(to, from, true);
+#else
+    std::uint64_t policy = 0;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))),
+                 "l"(from), "l"(policy)
+                 : "memory");
+#endif
+}
+/// Brings a line into the cache that all share, where writes of earlier launches arrive too.
+__device__ __forceinline__ void prefetchLine(const void* at)
+{
+#ifdef POSTNAS_CUDA_EMULATION
+    (void)at;
+#else
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+#endif
 }
 
 template <typename State>
@@ -190,39 +207,39 @@ __device__ __forceinline__ float sumOverWarp(float x)
     return x;
 }
 
-/// The gated norm of a head whose o lies in y.
+/// The gated norm of heads whose o lies in y, a warp each.
 template <typename T>
-__device__ void normalise(const RecurrentStep& p, Shared& s, std::int64_t batch, std::int64_t head)
+__global__ void __launch_bounds__(kThreads) normKernel(RecurrentStep p)
 {
-    T* y = static_cast<T*>(p.y) + (batch * p.heads + head) * p.valueDim;
-    const T* gate = p.gate.data ? static_cast<const T*>(p.gate.data) + batch * p.gate.stride + head * p.valueDim : nullptr;
-    const int valueDim = int(p.valueDim);
-    float o[kValuesPerThread], factor[kValuesPerThread], sum = 0;
+    const std::int64_t row = std::int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
+    const int lane = int(threadIdx.x) % 32, valueDim = int(p.valueDim);
+    if (row >= p.batch * p.heads)
+        return;
+    T* const y = static_cast<T*>(p.y) + row * valueDim;
+    const T* const gate = p.gate.data ? static_cast<const T*>(p.gate.data) + row / p.heads * p.gate.stride + row % p.heads * valueDim : nullptr;
+    float o[kValuesPerLane], factor[kValuesPerLane], sum = 0;
 #pragma unroll
-    for (int i = 0; i < kValuesPerThread; ++i) {
-        const int column = i * kThreads + int(threadIdx.x);
-        const bool valid = column < valueDim;
-        o[i] = valid ? loadFresh(y + column) : 0.f;
-        factor[i] = valid ? numberAt(p.normWeight, p.parameters, column) : 0.f;
-        if (valid && gate) {
+    for (int i = 0; i < kValuesPerLane; ++i) {
+        const int column = i * 32 + lane;
+        factor[i] = column < valueDim ? numberAt(p.normWeight, p.parameters, column) : 0.f;
+        if (column < valueDim && gate) {
             const float x = toFloat(gate[column]);
             factor[i] *= x / (1.f + expf(-x));
         }
+    }
+    waitForEarlierLaunches(); // for y: the other inputs are older than the step's kernel
+    letNextLaunchStart();
+#pragma unroll
+    for (int i = 0; i < kValuesPerLane; ++i) {
+        const int column = i * 32 + lane;
+        o[i] = column < valueDim ? toFloat(y[column]) : 0.f;
         sum += o[i] * o[i];
     }
-    sum = sumOverWarp(sum);
-    if (threadIdx.x % 32 == 0)
-        s.sums[threadIdx.x / 32][0] = sum;
-    __syncthreads();
-    sum = 0;
+    const float inverse = rsqrtf(sumOverWarp(sum) / float(valueDim) + p.epsilon);
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w)
-        sum += s.sums[w][0];
-    const float inverse = rsqrtf(sum / float(valueDim) + p.epsilon);
-#pragma unroll
-    for (int i = 0; i < kValuesPerThread; ++i)
-        if (i * kThreads + int(threadIdx.x) < valueDim)
-            y[i * kThreads + threadIdx.x] = fromFloat<T>(o[i] * inverse * factor[i]);
+    for (int i = 0; i < kValuesPerLane; ++i)
+        if (i * 32 + lane < valueDim)
+            y[i * 32 + lane] = fromFloat<T>(o[i] * inverse * factor[i]);
 }
 
 template <typename T, typename State>
@@ -242,19 +259,26 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
 
     // The thread's rows are group, group + kGroups, ..; it reads back only what it copied itself, so no barrier follows.
     State* const state = static_cast<State*>(p.state) + index * p.keyDim * p.valueDim + column;
-    if (inside)
+    if (blockIdx.x < kFirstBlocks && inside && thread * kWidth % (kLineBytes / int(sizeof(State))) == 0)
         for (int row = group; row < keyDim; row += kGroups)
-            copyAsync16(tile + row * kColumns, state + row * p.valueDim, true);
-    commitCopies();
+            prefetchLine(state + row * p.valueDim);
+    waitForEarlierLaunches();
+    letNextLaunchStart();
 
-    // The token's numbers: a key channel a thread, a value column each of the last threads.
+    // The token's numbers, asked for before the state: a key channel a thread, a value column each of the last threads.
     const int mine = thread - (kThreads - kColumns);
     Channel<T> forV(p.v, p.convolutionV, batch, p.groups * p.valueDim, shared * p.valueDim + firstColumn + mine,
                     mine >= 0 && firstColumn + mine < p.valueDim);
+    const auto queryOf = [&](int i) { return Channel<T>(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + i, i < keyDim); };
+    const auto keyOf = [&](int i) { return Channel<T>(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + i, i < keyDim); };
+    Channel<T> firstQ = queryOf(thread), firstK = keyOf(thread);
+    if (inside)
+        for (int row = group; row < keyDim; row += kGroups)
+            copyOnce16(tile + row * kColumns, state + row * p.valueDim);
+    commitCopies();
+
     float qq = 0, kk = 0, kq = 0;
-    for (int i = thread; i < keyDim; i += kThreads) {
-        Channel<T> forQ(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + i, true);
-        Channel<T> forK(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + i, true);
+    const auto prepare = [&](int i, Channel<T>& forQ, Channel<T>& forK) {
         const float decay = channelDecay(p, batch, shared * p.keyDim + i);
         float q = forQ.template finish<false>(), k = forK.template finish<false>();
         if (p.siluKeys) {
@@ -265,6 +289,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
         qq += q * q;
         kk += k * k;
         kq += k * q;
+    };
+    if (thread < keyDim)
+        prepare(thread, firstQ, firstK);
+    for (int i = thread + kThreads; i < keyDim; i += kThreads) {
+        Channel<T> forQ = queryOf(i), forK = keyOf(i);
+        prepare(i, forQ, forK);
     }
     if (thread == kThreads - 1) {
         s.decay = headDecay(p, batch, head);
@@ -346,8 +376,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
         }
     }
 
-    const bool keysMove = p.convolutionQ.kernels || p.convolutionK.kernels, finishes = p.normWeight || keysMove;
-    if (finishes) {
+    const bool keysMove = p.convolutionQ.kernels || p.convolutionK.kernels;
+    if (keysMove) {
         __syncthreads();
         if (thread == 0) {
             s.last = true;
@@ -375,15 +405,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
         }
     }
 
-    if (!finishes)
+    if (!keysMove)
         return;
     __syncthreads();
     if (!s.last)
         return;
-    if (p.normWeight)
-        normalise<T>(p, s, batch, head);
     // Every block of the head has read these histories by now.
-    for (int i = thread; i < keyDim && keysMove; i += kThreads) {
+    for (int i = thread; i < keyDim; i += kThreads) {
         if (p.convolutionQ.kernels)
             Channel<T>(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + i, true).template finish<true>();
         if (p.convolutionK.kernels)
@@ -396,7 +424,10 @@ cudaError_t step(const RecurrentStep& p, unsigned* tickets, cudaStream_t stream)
 {
     const std::int64_t blocks = p.batch * p.heads * ((p.valueDim + kColumns - 1) / kColumns);
     const std::size_t bytes = std::size_t(p.keyDim) * (kColumns * sizeof(State) + sizeof(float4)) + sizeof(Shared);
-    return launch(stepKernel<T, State>, dim3(unsigned(blocks)), dim3(kThreads), bytes, stream, p, tickets);
+    const cudaError_t code = launchOverlapped(stepKernel<T, State>, dim3(unsigned(blocks)), dim3(kThreads), bytes, stream, p, tickets);
+    if (code != cudaSuccess || !p.normWeight)
+        return code;
+    return launchOverlapped(normKernel<T>, dim3(unsigned((p.batch * p.heads + kWarps - 1) / kWarps)), dim3(kThreads), 0, stream, p);
 }
 
 template <typename T>

@@ -6,6 +6,7 @@
 #include "core/engine/benchmark/timing.h"
 #include "core/engine/model/functional.h"
 #include "core/engine/model/tensor_io.h"
+#include "kernels/include/decode_operators.h"
 #include "kernels/include/operators.h"
 
 namespace postnas::engine {
@@ -43,7 +44,7 @@ public:
             recurrence("gated_delta_rule", {request.small ? std::min(batch, 2) : batch, length / part, 12, 96, 256}, false, true, backward);
         recurrence("gated_linear_attention", {request.small ? 1 : 8, 4096 / part, 12, 128, 128}, true, false, true);
         for (const std::int64_t batch : {128, 256})
-            recurrence("gated_delta_rule_step", {request.small ? batch / 64 : batch, 1, 12, 96, 256}, false, true, false);
+            recurrentStep({request.small ? batch / 64 : batch, 1, 12, 96, 256});
         convolution(request.small ? 1 : 8, 4096 / part, 3072, 4);
         decodeAttention(request.small ? 2 : 128, 65536 / part, 12, 2, 128);
         causalAttention(1, 32768 / (request.small ? 128 : 1), 12, 2, 128);
@@ -83,6 +84,35 @@ private:
         });
     }
 
+    /// The rule alone for one token, as decoding runs it: over a state in place.
+    void recurrentStep(const Dimensions& d)
+    {
+        m_makers.emplace_back("gated_delta_rule_step", [this, d] {
+            Subject s;
+            s.inputs = {normal({d.batch, d.heads * d.key}), normal({d.batch, d.heads * d.key}), normal({d.batch, d.heads * d.value}),
+                        -0.1 * uniform({d.batch, d.heads}), normal({d.batch, d.heads}),
+                        torch::zeros({d.batch, d.heads, d.key, d.value}, m_options.dtype(torch::kFloat32))};
+            s.forward = [d](const std::vector<Tensor>& in) {
+                ops::RecurrentStep step;
+                step.heads = step.groups = d.heads;
+                step.q = in[0];
+                step.k = in[1];
+                step.v = in[2];
+                step.unitLength = true;
+                step.scale = 1.0 / std::sqrt(static_cast<double>(d.key));
+                step.decay = ops::StepDecay::PerHead;
+                step.g = in[3];
+                step.b = in[4];
+                step.state = in[5];
+                return ops::recurrentStep(step);
+            };
+            const double heads = static_cast<double>(d.batch * d.heads), state = static_cast<double>(d.key * d.value);
+            s.timing = {"gated_delta_rule_step", textOf(d), 0, 0,
+                        heads * (elementBytes() * static_cast<double>(2 * d.key + 2 * d.value + 1) + 4 + 8 * state), heads * state * 7};
+            return s;
+        });
+    }
+
     void convolution(std::int64_t batch, std::int64_t length, std::int64_t channels, std::int64_t taps)
     {
         m_makers.emplace_back("dynamic_convolution", [=, this] {
@@ -103,8 +133,10 @@ private:
     {
         m_makers.emplace_back("decode_attention", [=, this] {
             Subject s;
-            s.inputs = {normal({batch, heads, 1, dim}), normal({batch, groups, context, dim}), normal({batch, groups, context, dim})};
-            s.forward = [](const std::vector<Tensor>& in) { return groupedAttention(in[0], in[1], in[2], {}); };
+            s.inputs = {normal({batch, heads, dim}), normal({batch, groups, context, dim}), normal({batch, groups, context, dim}),
+                        torch::full({batch}, context, m_options.dtype(torch::kInt32))};
+            const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
+            s.forward = [scale](const std::vector<Tensor>& in) { return ops::decodeAttention(in[0], in[1], in[2], in[3], scale); };
             s.timing = {"decode_attention",
                         "batch " + std::to_string(batch) + ", context " + std::to_string(context) + ", heads " + std::to_string(heads) + " in "
                             + std::to_string(groups) + " groups, dim " + std::to_string(dim),
