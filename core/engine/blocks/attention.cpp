@@ -16,23 +16,18 @@ public:
 
     torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const override
     {
-        const Projected p = projections(hidden, context);
-        if (state == nullptr)
+        if (state == nullptr) {
+            const Projected p = projections(hidden, context);
             return output(causalAttention(p.query, p.key, p.value));
+        }
         auto& cache = static_cast<KeyValueState&>(*state);
         const std::int64_t before = cache.length, length = hidden.size(1), after = before + length;
         if (after > cache.keys.size(2))
             throw resourceError("the sequence of " + std::to_string(after) + " tokens is longer than the state was made for ("
                                 + std::to_string(cache.keys.size(2)) + ")");
-        cache.keys.narrow(2, before, length).copy_(p.key);
-        cache.values.narrow(2, before, length).copy_(p.value);
+        const torch::Tensor query = projectInto(cache, before, hidden, context);
         cache.length = after;
-        if (before == 0 && length > 1)
-            return output(causalAttention(p.query, p.key, p.value));
-        torch::Tensor mask;
-        if (length > 1)
-            mask = torch::ones({length, after}, hidden.options().dtype(torch::kBool)).tril(before);
-        return output(groupedAttention(p.query, cache.keys.narrow(2, 0, after), cache.values.narrow(2, 0, after), mask));
+        return output(continuedAttention(query, cache.keys.narrow(2, 0, after), cache.values.narrow(2, 0, after)));
     }
 };
 

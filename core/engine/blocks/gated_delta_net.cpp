@@ -29,20 +29,20 @@ public:
         const torch::Tensor q = convolved(hidden, "q", m_keyDim, held, 0);
         const torch::Tensor k = convolved(hidden, "k", m_keyDim, held, 1);
         const torch::Tensor v = convolved(hidden, "v", m_valueDim, held, 2);
-        return output(deltaRule(hidden, q, k, v, held), "o_norm", m_outputGate ? projectHeads(hidden, "g_proj", m_valueDim) : torch::Tensor(), hidden.scalar_type());
+        return output(deltaRule(hidden, unitLength(q, false), unitLength(k, false), v, held), "o_norm", m_outputGate ? projectHeads(hidden, "g_proj", m_valueDim) : torch::Tensor(), hidden.scalar_type());
     }
 
-    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override
+    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext&, BlockState& state) const override
     {
         auto& held = static_cast<RecurrentState&>(state);
-        ops::RecurrentStep step = deltaStep(projectInputs(hidden, norm), held, m_outputGate);
+        ops::RecurrentStep step = deltaStep(hidden, held, m_outputGate ? project(hidden, "g_proj") : torch::Tensor());
         const auto convolution = [&](const char* name, std::size_t history) {
             return ops::StepConvolution{weight(std::string(name) + "_conv1d.weight").squeeze(1), held.histories[history]};
         };
         step.convolutionQ = convolution("q", 0);
         step.convolutionK = convolution("k", 1);
         step.convolutionV = convolution("v", 2);
-        finish(step, hidden);
+        return finish(step);
     }
 
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
@@ -52,26 +52,17 @@ public:
             initialiseUniform(name, 1.0 / std::sqrt(static_cast<double>(m_taps)), generator);
     }
 
-protected:
-    std::vector<std::string> inputProjections() const override
-    {
-        std::vector<std::string> names = {"q_proj", "k_proj", "v_proj", "a_proj", "b_proj"};
-        if (m_outputGate)
-            names.emplace_back("g_proj");
-        return names;
-    }
-
 private:
     /// silu of the short convolution of the projection `which`_proj, in heads.
     torch::Tensor convolved(const torch::Tensor& hidden, const std::string& which, std::int64_t dim, RecurrentState* state,
                             std::size_t history) const
     {
         const torch::Tensor x = project(hidden, which + "_proj");
-        const torch::Tensor y = ops::shortConvolution(x, weight(which + "_conv1d.weight").squeeze(1),
-                                                      state ? std::optional(state->histories[history]) : std::nullopt);
+        const torch::Tensor y = siluConvolution(x, weight(which + "_conv1d.weight").squeeze(1),
+                                                state ? std::optional(state->histories[history]) : std::nullopt);
         if (state)
             advanceHistory(state->histories[history], x);
-        return at::silu(y).unflatten(-1, {m_heads, dim});
+        return y.unflatten(-1, {m_heads, dim});
     }
 
     bool m_outputGate;

@@ -5,6 +5,7 @@
 
 #include "core/engine/blocks/recurrent.h"
 #include "kernels/include/operators.h"
+#include "kernels/include/prefill_operators.h"
 
 namespace postnas::engine {
 
@@ -26,34 +27,40 @@ public:
     }
 
 protected:
-    /// q, k [batch, length, heads, key], v [batch, length, heads, value] -> [batch, length, heads, value]; decay and beta are
+    /// q, k [batch, length, heads, key] of unit length, v [batch, length, heads, value] -> [batch, length, heads, value]; decay and beta are
     /// made from `hidden`, and the state `held`, when there is one, moves on by `length` tokens.
     torch::Tensor deltaRule(const torch::Tensor& hidden, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                             RecurrentState* held) const
     {
-        const torch::Tensor b = project(hidden, "b_proj");
-        const torch::Tensor beta = b.to(torch::promoteTypes(b.scalar_type(), torch::kFloat32)).sigmoid();
-        const auto [o, final] = ops::gatedDeltaRule(unitLength(q), unitLength(k), v, logDecay(hidden), beta,
-                                                    held ? std::optional(held->recurrent) : std::nullopt,
+        torch::Tensor g, beta;
+        if (at::GradMode::is_enabled()) {
+            const torch::Tensor b = project(hidden, "b_proj");
+            g = logDecay(hidden);
+            beta = b.to(torch::promoteTypes(b.scalar_type(), torch::kFloat32)).sigmoid();
+        } else { // products with so few columns are slow on their own
+            const torch::Tensor ab = at::linear(hidden, at::cat({weight("a_proj.weight"), weight("b_proj.weight")}));
+            std::tie(g, beta) = ops::deltaGates(ab, weight("A_log"), weight("dt_bias"));
+        }
+        const auto [o, final] = ops::gatedDeltaRule(q, k, v, g, beta, held ? std::optional(held->recurrent) : std::nullopt,
                                                     1.0 / std::sqrt(static_cast<double>(m_keyDim)));
         if (held)
             held->recurrent = final.detach();
         return o;
     }
 
-    /// A decoding step up to its convolutions, from the projections q, k, v, a, b and, where there is an output gate, g.
-    ops::RecurrentStep deltaStep(const std::vector<torch::Tensor>& projected, RecurrentState& held, bool gated) const
+    /// A decoding step up to its convolutions: projections, decay and beta of `hidden` [batch, hiddenSize].
+    ops::RecurrentStep deltaStep(const torch::Tensor& hidden, RecurrentState& held, const torch::Tensor& gate) const
     {
-        ops::RecurrentStep step = stepOf(held, "o_norm", gated ? projected[5] : torch::Tensor());
-        step.q = projected[0];
-        step.k = projected[1];
-        step.v = projected[2];
+        ops::RecurrentStep step = stepOf(held, "o_norm", gate);
+        step.q = project(hidden, "q_proj");
+        step.k = project(hidden, "k_proj");
+        step.v = project(hidden, "v_proj");
         step.siluKeys = step.siluValues = step.unitLength = true;
         step.decay = ops::StepDecay::PerHeadFromRaw;
-        step.g = projected[3];
+        step.g = project(hidden, "a_proj");
         step.aLog = weight("A_log");
         step.dtBias = weight("dt_bias");
-        step.b = projected[4];
+        step.b = project(hidden, "b_proj");
         return step;
     }
 

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "core/engine/blocks/gated_delta_rule.h"
-#include "kernels/include/operators.h"
+#include "kernels/include/prefill_operators.h"
 
 namespace postnas::engine {
 namespace {
@@ -23,20 +23,18 @@ public:
     torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext&, BlockState* state) const override
     {
         auto* held = static_cast<RecurrentState*>(state);
-        const torch::Tensor q = at::silu(projectHeads(hidden, "q_proj", m_keyDim));
-        const torch::Tensor k = at::silu(projectHeads(hidden, "k_proj", m_keyDim));
-        const torch::Tensor v = at::silu(values(hidden, held)).unflatten(-1, {m_heads, m_valueDim});
+        const torch::Tensor q = unitLength(projectHeads(hidden, "q_proj", m_keyDim), true);
+        const torch::Tensor k = unitLength(projectHeads(hidden, "k_proj", m_keyDim), true);
+        const torch::Tensor v = values(hidden, held).unflatten(-1, {m_heads, m_valueDim});
         return output(deltaRule(hidden, q, k, v, held), "o_norm", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
     }
 
-    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override
+    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext&, BlockState& state) const override
     {
         auto& held = static_cast<RecurrentState&>(state);
-        const std::vector<torch::Tensor> projected = projectInputs(hidden, norm, kGenerator + "w1");
-        const torch::Tensor kernels = ops::tokenProducts(projected[6], {}, {product(kGenerator + "w2")})[0];
-        ops::RecurrentStep step = deltaStep(projected, held, true);
-        step.convolutionV = {kernels.unflatten(-1, {m_heads * m_valueDim, m_taps}), held.histories[0]};
-        finish(step, hidden);
+        ops::RecurrentStep step = deltaStep(hidden, held, project(hidden, "g_proj"));
+        step.convolutionV = {kernels(hidden), held.histories[0]};
+        return finish(step);
     }
 
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
@@ -46,25 +44,22 @@ public:
         initialiseUniform("dynamic_conv1d.kernel_generator.w2.bias", 1.0 / std::sqrt(static_cast<double>(m_taps)), generator);
     }
 
-protected:
-    std::vector<std::string> inputProjections() const override
-    {
-        return {"q_proj", "k_proj", "v_proj", "a_proj", "b_proj", "g_proj", kGenerator + "w1"};
-    }
-
 private:
     /// The kernels that each token makes for itself: [..., heads * value, taps].
     torch::Tensor kernels(const torch::Tensor& hidden) const
     {
-        const std::string generator = "dynamic_conv1d.kernel_generator.";
-        return project(at::silu(project(hidden, generator + "w1")), generator + "w2").unflatten(-1, {m_heads * m_valueDim, m_taps});
+        return project(at::silu(project(hidden, kGenerator + "w1")), kGenerator + "w2").unflatten(-1, {m_heads * m_valueDim, m_taps});
     }
 
-    /// The dynamic convolution of v_proj(hidden): [batch, length, heads * value].
+    /// silu of the dynamic convolution of v_proj(hidden): [batch, length, heads * value].
     torch::Tensor values(const torch::Tensor& hidden, RecurrentState* state) const
     {
         const torch::Tensor x = project(hidden, "v_proj");
-        const torch::Tensor y = ops::dynamicConvolution(x, kernels(hidden), state ? std::optional(state->histories[0]) : std::nullopt);
+        const auto history = state ? std::optional(state->histories[0]) : std::nullopt;
+        const std::string last = kGenerator + "w2";
+        const torch::Tensor y = at::GradMode::is_enabled()
+            ? siluConvolution(x, kernels(hidden), history)
+            : ops::generatedConvolution(x, at::silu(project(hidden, kGenerator + "w1")), weight(last + ".weight"), weight(last + ".bias"), history);
         if (state)
             advanceHistory(state->histories[0], x);
         return y;

@@ -38,8 +38,8 @@ protected:
     torch::Tensor output(const torch::Tensor& o, const std::string& normName, const torch::Tensor& gate, torch::ScalarType type) const;
     /// The part of a decoding step that is the same for all: state, and norm and gate of the output. `gate` may be undefined.
     ops::RecurrentStep stepOf(RecurrentState& state, const std::string& normName, const torch::Tensor& gate) const;
-    /// Adds the step's result through o_proj to hidden [batch, hiddenSize].
-    void finish(const ops::RecurrentStep& step, torch::Tensor& hidden) const;
+    /// The step's result through o_proj: [batch, hiddenSize].
+    torch::Tensor finish(const ops::RecurrentStep& step) const;
 
     /// The log decay of Gated DeltaNet: -exp(A_log) * softplus(a_proj(hidden) + dt_bias), float32, [batch, length, heads].
     torch::Tensor logDecay(const torch::Tensor& hidden) const;
@@ -54,8 +54,10 @@ private:
     void replace(const std::string& name, const torch::Tensor& value);
 };
 
-/// x / sqrt(sum(x^2) + 1e-6) over the last dimension, computed in float32 or wider.
-torch::Tensor unitLength(const torch::Tensor& x);
+/// x / sqrt(sum(x^2) + 1e-6) over the last dimension, of silu(x) when asked for, computed in float32 or wider.
+torch::Tensor unitLength(const torch::Tensor& x, bool silu);
+/// silu of the causal convolution: kernels [channels, taps] or [batch, length, channels, taps].
+torch::Tensor siluConvolution(const torch::Tensor& x, const torch::Tensor& kernels, const std::optional<torch::Tensor>& history);
 /// Moves the last rows of (history, x) into `history`; x [batch, length, channels].
 void advanceHistory(torch::Tensor& history, const torch::Tensor& x);
 

@@ -35,25 +35,27 @@ public:
     {
         const Projected p = projections(hidden, context);
         if (state == nullptr)
-            return output(wholeSequence(p));
+            return output(attended(p.query, p.key, p.value));
         auto& ring = static_cast<KeyValueState&>(*state);
         return output(hidden.size(1) == 1 ? decode(p, ring) : prefill(p, ring));
     }
 
 private:
-    /// Blocks of queries against the keys that they can see, so that memory stays at length * window.
-    torch::Tensor wholeSequence(const Projected& p) const
+    /// Queries that stand at the end of the keys, in blocks against the keys that they can see, so that memory stays at length * window.
+    torch::Tensor attended(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value) const
     {
-        const std::int64_t length = p.query.size(2);
-        if (length <= m_window)
-            return causalAttention(p.query, p.key, p.value);
+        const std::int64_t length = query.size(2), before = key.size(2) - length;
+        if (before == 0 && length <= m_window)
+            return causalAttention(query, key, value);
+        if (flashAttentionTakes(query))
+            return windowAttention(query, key, value, m_window);
         const std::int64_t block = std::max<std::int64_t>(m_window, 256);
         std::vector<torch::Tensor> parts;
         for (std::int64_t begin = 0; begin < length; begin += block) {
-            const std::int64_t end = std::min(length, begin + block);
-            const std::int64_t firstKey = std::max<std::int64_t>(0, begin - m_window + 1);
-            const torch::Tensor mask = bandMask(begin, end - begin, firstKey, end - firstKey, m_window, p.query.device());
-            parts.push_back(groupedAttention(p.query.slice(2, begin, end), p.key.slice(2, firstKey, end), p.value.slice(2, firstKey, end), mask));
+            const std::int64_t end = std::min(length, begin + block), lastKey = before + end;
+            const std::int64_t firstKey = std::max<std::int64_t>(0, before + begin - m_window + 1);
+            const torch::Tensor mask = bandMask(before + begin, end - begin, firstKey, lastKey - firstKey, m_window, query.device());
+            parts.push_back(groupedAttention(query.slice(2, begin, end), key.slice(2, firstKey, lastKey), value.slice(2, firstKey, lastKey), mask));
         }
         return torch::cat(parts, 2);
     }
@@ -81,15 +83,14 @@ private:
             keys = torch::cat({ring.keys.index_select(2, index), keys}, 2);
             values = torch::cat({ring.values.index_select(2, index), values}, 2);
         }
-        const torch::Tensor mask = bandMask(before, length, before - history, history + length, m_window, p.query.device());
-        const torch::Tensor attended = groupedAttention(p.query, keys, values, mask);
+        const torch::Tensor out = attended(p.query, keys, values);
 
         const std::int64_t kept = std::min(length, slots);
         const torch::Tensor index = torch::arange(before + length - kept, before + length, indexOptions).remainder(slots);
         ring.keys.index_copy_(2, index, p.key.slice(2, length - kept, length));
         ring.values.index_copy_(2, index, p.value.slice(2, length - kept, length));
         ring.length = before + length;
-        return attended;
+        return out;
     }
 
     std::int64_t m_window;

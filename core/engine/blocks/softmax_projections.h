@@ -8,6 +8,7 @@
 #include "core/engine/blocks/block.h"
 #include "core/engine/model/functional.h"
 #include "kernels/include/decode_operators.h"
+#include "kernels/include/prefill_operators.h"
 
 namespace postnas::engine {
 
@@ -48,24 +49,21 @@ public:
     using Block::Block;
 
     /// The same for the whole cache and for a ring: a token's slot is its position modulo the slots.
-    void decode(torch::Tensor& hidden, const ops::TokenNorm& before, const DecodeContext& context, BlockState& state) const override
+    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext& context, BlockState& state) const override
     {
         auto& held = static_cast<KeyValueState&>(state);
         const Architecture& a = *m_architecture;
-        const std::vector<torch::Tensor> projected = projectInputs(hidden, before);
-        const auto heads = [&](std::size_t which, std::int64_t count) { return projected[which].view({hidden.size(0), count, a.headDim}); };
+        const auto heads = [&](const char* name, std::int64_t count) { return project(hidden, name).view({hidden.size(0), count, a.headDim}); };
         const auto norm = [&](const char* name) { return a.queryKeyNorm ? std::optional(weight(name)) : std::nullopt; };
         const torch::Tensor query =
-            ops::ropeAppend(heads(0, a.attentionHeads), heads(1, a.keyValueHeads), heads(2, a.keyValueHeads), norm("q_norm.weight"), norm("k_norm.weight"),
-                            a.rmsNormEpsilon, context.cosine, context.sine, context.lengths, held.keys, held.values);
+            ops::ropeAppend(heads("q_proj", a.attentionHeads), heads("k_proj", a.keyValueHeads), heads("v_proj", a.keyValueHeads),
+                            norm("q_norm.weight"), norm("k_norm.weight"), a.rmsNormEpsilon, context.cosine, context.sine, context.lengths, held.keys,
+                            held.values);
         const double scale = 1.0 / std::sqrt(static_cast<double>(a.headDim));
-        const ops::TokenProduct out = product("o_proj");
-        ops::addProduct(hidden, ops::decodeAttention(query, held.keys, held.values, context.lengths, scale).flatten(1), out.weight, out.bias);
+        return project(ops::decodeAttention(query, held.keys, held.values, context.lengths, scale).flatten(1), "o_proj");
     }
 
 protected:
-    std::vector<std::string> inputProjections() const override { return {"q_proj", "k_proj", "v_proj"}; }
-
     struct Projected {
         torch::Tensor query; ///< [batch, heads, length, dim]
         torch::Tensor key;   ///< [batch, kvHeads, length, dim], rotated
@@ -78,15 +76,27 @@ protected:
         return at::linear(hidden, weight(name + ".weight"), bias == m_weights.end() ? torch::Tensor() : bias->second);
     }
 
+    /// [batch, length, heads, dim]
+    torch::Tensor projectHeads(const torch::Tensor& hidden, const std::string& name, std::int64_t heads) const
+    {
+        return project(hidden, name).view({hidden.size(0), hidden.size(1), heads, m_architecture->headDim});
+    }
+
+    std::optional<torch::Tensor> headNorm(const std::string& name) const
+    {
+        return m_architecture->queryKeyNorm ? std::optional(weight(name)) : std::nullopt;
+    }
+
     Projected projections(const torch::Tensor& hidden, const ForwardContext& context) const
     {
         const Architecture& a = *m_architecture;
-        const auto heads = [&](const std::string& name, std::int64_t count) {
-            return project(hidden, name).view({hidden.size(0), hidden.size(1), count, a.headDim});
-        };
-        torch::Tensor q = heads("q_proj", a.attentionHeads);
-        torch::Tensor k = heads("k_proj", a.keyValueHeads);
-        const torch::Tensor v = heads("v_proj", a.keyValueHeads);
+        torch::Tensor q = projectHeads(hidden, "q_proj", a.attentionHeads);
+        torch::Tensor k = projectHeads(hidden, "k_proj", a.keyValueHeads);
+        const torch::Tensor v = projectHeads(hidden, "v_proj", a.keyValueHeads);
+        if (!at::GradMode::is_enabled()) {
+            std::tie(q, k) = ops::rotate(q, k, headNorm("q_norm.weight"), headNorm("k_norm.weight"), a.rmsNormEpsilon, context.cosine, context.sine);
+            return {q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)};
+        }
         if (a.queryKeyNorm) {
             q = rmsNorm(q, weight("q_norm.weight"), a.rmsNormEpsilon);
             k = rmsNorm(k, weight("k_norm.weight"), a.rmsNormEpsilon);
@@ -94,6 +104,16 @@ protected:
         q = applyRotary(q, context.cosine, context.sine);
         k = applyRotary(k, context.cosine, context.sine);
         return {q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)};
+    }
+
+    /// The same with the new keys and values in the slots from `first` on; not differentiable. Returns the query.
+    torch::Tensor projectInto(KeyValueState& state, std::int64_t first, const torch::Tensor& hidden, const ForwardContext& context) const
+    {
+        const Architecture& a = *m_architecture;
+        return ops::rotateInto(projectHeads(hidden, "q_proj", a.attentionHeads), projectHeads(hidden, "k_proj", a.keyValueHeads),
+                               projectHeads(hidden, "v_proj", a.keyValueHeads), headNorm("q_norm.weight"), headNorm("k_norm.weight"), a.rmsNormEpsilon,
+                               context.cosine, context.sine, first, state.keys, state.values)
+            .transpose(1, 2);
     }
 
     /// [batch, heads, length, dim] -> [batch, length, hidden]

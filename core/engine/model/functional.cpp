@@ -1,7 +1,99 @@
 // RMSNorm, rotary embedding and grouped attention over torch's own operators.
 #include "core/engine/model/functional.h"
 
+#include <array>
+#include <bit>
+#include <map>
+#include <mutex>
+
+#include "core/engine/benchmark/timing.h"
+#include "kernels/include/prefill_operators.h"
+
 namespace postnas::engine {
+
+namespace {
+
+// Without a mask: attention of the last queries of longer sequences -----------------------------------------------------------------
+
+/// Attention over a part of the keys, [batch, heads, length, dim], and the log-sum-exp of its scores, [batch, heads, length].
+struct Attended {
+    torch::Tensor values, logSums;
+};
+
+/// The causal order and the window of flash attention are those of sequences that end together.
+Attended flash(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value, bool causal, std::optional<std::int64_t> window = {})
+{
+    const auto left = window ? std::optional(*window - 1) : std::nullopt;
+    const auto right = window ? std::optional<std::int64_t>(0) : std::nullopt;
+    const auto out = at::_flash_attention_forward(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), std::nullopt, std::nullopt,
+                                                  query.size(2), key.size(2), 0.0, causal, false, std::nullopt, left, right);
+    return {std::get<0>(out).transpose(1, 2), std::get<1>(out)};
+}
+
+/// cuDNN's causal order is that of sequences that begin together.
+Attended cudnn(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value, bool causal)
+{
+    const auto out = at::_scaled_dot_product_cudnn_attention(query, key, value, std::nullopt, true, 0.0, causal);
+    return {std::get<0>(out), std::get<1>(out).reshape({query.size(0), query.size(1), query.size(2)})};
+}
+
+double attentionFlops(const torch::Tensor& query, std::int64_t keys, bool causal) { return (causal ? 2.0 : 4.0) * double(query.numel()) * double(keys); }
+
+/// cuDNN builds a plan for each new shape, which takes the time of about this much work.
+constexpr double kWorthPlanning = 1e12;
+
+/// Tries both on one sequence when such heads are met first, and remembers which was faster.
+bool cudnnIsFaster(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value)
+{
+    using Heads = std::array<std::int64_t, 5>;
+    const Heads heads{query.device().index(), static_cast<std::int64_t>(query.scalar_type()), query.size(1), key.size(1), query.size(3)};
+    static std::mutex mutex;
+    static std::map<Heads, bool> known;
+    const std::lock_guard guard(mutex);
+    const auto found = known.find(heads);
+    if (found != known.end())
+        return found->second;
+    const std::int64_t length = std::min<std::int64_t>(query.size(2), 8192), keys = key.size(2);
+    const auto sample = [&](const torch::Tensor& t, std::int64_t end) { return t.narrow(0, 0, 1).narrow(2, end - length, length); };
+    const torch::Tensor q = sample(query, query.size(2)), k = sample(key, keys), v = sample(value, keys);
+    const auto secondsOfThird = [&](const auto& f) {
+        f();
+        f();
+        return secondsOf(query.device(), f);
+    };
+    bool faster = false;
+    try {
+        faster = secondsOfThird([&] { cudnn(q, k, v, true); }) < secondsOfThird([&] { flash(q, k, v, true); });
+    } catch (const c10::Error&) { // cuDNN cannot take them
+    }
+    return known[heads] = faster;
+}
+
+/// The keys before the queries in pieces of powers of two, so that cuDNN meets few shapes, and those among the queries.
+torch::Tensor inParts(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value)
+{
+    constexpr std::int64_t kSmallestPiece = 1024;
+    constexpr std::size_t kMostPieces = 6;
+    const std::int64_t length = query.size(2), before = key.size(2) - length;
+    std::vector<torch::Tensor> values, logSums;
+    const auto attend = [&](std::int64_t first, std::int64_t keys, bool causal) {
+        const torch::Tensor k = key.narrow(2, first, keys), v = value.narrow(2, first, keys);
+        const Attended part = attentionFlops(query, keys, causal) < kWorthPlanning ? flash(query, k, v, causal) : cudnn(query, k, v, causal);
+        values.push_back(part.values);
+        logSums.push_back(part.logSums);
+    };
+    attend(before, length, true);
+    for (std::int64_t first = 0; first < before;) {
+        const auto left = static_cast<std::uint64_t>(before - first);
+        const bool whole = left < kSmallestPiece || values.size() > kMostPieces;
+        const auto piece = static_cast<std::int64_t>(whole ? left : std::bit_floor(left));
+        attend(first, piece, false);
+        first += piece;
+    }
+    return values.size() == 1 ? values[0] : ops::mergeAttention(values, logSums).transpose(1, 2);
+}
+
+} // namespace
 
 torch::Tensor rmsNorm(const torch::Tensor& x, const torch::Tensor& weight, double epsilon)
 {
@@ -52,6 +144,31 @@ void joinStorage(const std::vector<torch::Tensor*>& tensors)
         // Not a view, so that training one does not count as a change of the others.
         *tensor = torch::empty({0}, part.options()).set_(part.storage(), part.storage_offset(), part.sizes(), part.strides());
     }
+}
+
+bool flashAttentionTakes(const torch::Tensor& query)
+{
+    const bool half = query.scalar_type() == torch::kBFloat16 || query.scalar_type() == torch::kFloat16;
+    return query.is_cuda() && half && query.size(3) % 8 == 0 && query.size(3) <= 256 && query.numel() > 0 && !at::GradMode::is_enabled();
+}
+
+torch::Tensor windowAttention(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value, std::int64_t window)
+{
+    return flash(query, key, value, true, window).values;
+}
+
+torch::Tensor continuedAttention(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value)
+{
+    const std::int64_t length = query.size(2), before = key.size(2) - length;
+    if (length == 1)
+        return groupedAttention(query, key, value, {});
+    if (flashAttentionTakes(query)) {
+        const double flops = attentionFlops(query, before, false) + attentionFlops(query, length, true);
+        return flops >= kWorthPlanning && cudnnIsFaster(query, key, value) ? inParts(query, key, value) : flash(query, key, value, true).values;
+    }
+    if (before == 0)
+        return causalAttention(query, key, value);
+    return groupedAttention(query, key, value, torch::ones({length, key.size(2)}, query.options().dtype(torch::kBool)).tril(before));
 }
 
 } // namespace postnas::engine

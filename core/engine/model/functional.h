@@ -19,6 +19,15 @@ torch::Tensor groupedAttention(const torch::Tensor& query, const torch::Tensor& 
 /// The same for a whole sequence from position 0, causal, differentiable.
 torch::Tensor causalAttention(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value);
 
+/// The same for queries that are the last tokens of a longer sequence of keys; not differentiable. On a GPU no mask is stored: cuDNN or flash
+/// attention does it, whichever was faster when such heads were met first; little work goes to flash attention, which needs no plan.
+torch::Tensor continuedAttention(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value);
+
+/// Whether windowAttention can take it: half precision on a GPU, and no gradient is asked for.
+bool flashAttentionTakes(const torch::Tensor& query);
+/// As continuedAttention, but each query sees the last `window` keys alone, its own among them. Time and memory grow with length * window.
+torch::Tensor windowAttention(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value, std::int64_t window);
+
 /// Moves tensors of one type and width into one new storage, one behind the other along their first dimension. None is a view of another.
 void joinStorage(const std::vector<torch::Tensor*>& tensors);
 

@@ -1,8 +1,6 @@
 // The decoder's forward passes and its table of weights.
 #include "core/engine/model/hybrid_model.h"
 
-#include <c10/core/CachingDeviceAllocator.h>
-
 #include "core/base/error.h"
 #include "core/engine/model/functional.h"
 #include "kernels/include/decode_operators.h"
@@ -94,8 +92,6 @@ std::unique_ptr<HybridModel> HybridModel::drawnOnDevice(const Architecture& arch
         const bool bias = spec.name.ends_with("bias");
         model->setWeight(spec.name, spec.shape.size() > 1 ? value.normal_(0.0, architecture.initializerRange) : value.fill_(bias ? 0.0 : 1.0));
     }
-    if (device.is_cuda())
-        model->joinProjections();
     return model;
 }
 
@@ -130,17 +126,6 @@ void HybridModel::setWeight(const std::string& name, const torch::Tensor& value)
     } else {
         throw internalError("weight \"" + name + "\" has no place in the model");
     }
-}
-
-void HybridModel::joinProjections()
-{
-    for (std::size_t i = 0; i < m_layers.size(); ++i) {
-        m_blocks[i]->joinProjections();
-        joinStorage({&m_layers[i].gate, &m_layers[i].up});
-    }
-    // What they lay in before has other sizes than anything that comes.
-    if (device().is_cuda())
-        at::getDeviceAllocator(at::kCUDA)->emptyCache();
 }
 
 std::vector<std::pair<std::string, torch::Tensor>> HybridModel::namedWeights() const
@@ -192,6 +177,28 @@ torch::Tensor HybridModel::layer(int index, const Block& mixer, const torch::Ten
     return mixed + at::linear(at::silu(at::linear(normed, w.gate)) * at::linear(normed, w.up), w.down);
 }
 
+torch::Tensor HybridModel::layersWithoutGradient(const torch::Tensor& embedded, const ForwardContext& context, ModelState* state,
+                                                 const std::vector<const Block*>* mixers,
+                                                 const std::function<void(int, const torch::Tensor&)>& visit) const
+{
+    const auto shape = embedded.sizes();
+    const double epsilon = m_architecture.rmsNormEpsilon;
+    torch::Tensor hidden = embedded.flatten(0, 1), normed = rmsNorm(hidden, m_layers.front().inputNorm, epsilon);
+    for (std::size_t i = 0; i < m_layers.size(); ++i) {
+        const LayerWeights& w = m_layers[i];
+        const torch::Tensor mixed = mixer(static_cast<int>(i), mixers).forward(normed.view(shape), context, state ? state->m_layers[i].get() : nullptr);
+        std::tie(hidden, normed) = ops::residualNorm(mixed.flatten(0, 1), hidden, w.outputNorm, epsilon);
+        const torch::Tensor out = at::linear(ops::swiGlu(at::linear(normed, w.gate), at::linear(normed, w.up)), w.down);
+        if (i + 1 < m_layers.size())
+            std::tie(hidden, normed) = ops::residualNorm(out, hidden, m_layers[i + 1].inputNorm, epsilon);
+        else
+            hidden = hidden + out;
+        if (visit)
+            visit(static_cast<int>(i), hidden.view(shape));
+    }
+    return hidden.view(shape);
+}
+
 torch::Tensor HybridModel::logits(const torch::Tensor& hidden) const
 {
     return at::linear(rmsNorm(hidden, m_norm, m_architecture.rmsNormEpsilon), m_head);
@@ -207,6 +214,8 @@ torch::Tensor HybridModel::forward(const torch::Tensor& ids, const std::vector<c
 {
     torch::Tensor hidden = embed(ids);
     const ForwardContext positions = context(0, ids.size(1));
+    if (!at::GradMode::is_enabled())
+        return layersWithoutGradient(hidden, positions, nullptr, mixers, visit);
     for (int i = 0; i < m_architecture.layerCount(); ++i) {
         hidden = layer(i, mixer(i, mixers), hidden, positions, nullptr);
         if (visit)
@@ -233,8 +242,11 @@ torch::Tensor HybridModel::extend(const torch::Tensor& ids, ModelState& state, c
                             + std::to_string(state.m_capacity) + ")");
     torch::Tensor hidden = embed(ids);
     const ForwardContext positions = context(state.m_position, length);
-    for (int i = 0; i < m_architecture.layerCount(); ++i)
-        hidden = layer(i, mixer(i, mixers), hidden, positions, state.m_layers[static_cast<std::size_t>(i)].get());
+    if (!at::GradMode::is_enabled())
+        hidden = layersWithoutGradient(hidden, positions, &state, mixers, {});
+    else
+        for (int i = 0; i < m_architecture.layerCount(); ++i)
+            hidden = layer(i, mixer(i, mixers), hidden, positions, state.m_layers[static_cast<std::size_t>(i)].get());
     state.m_position += length;
     return hidden;
 }
@@ -244,14 +256,17 @@ torch::Tensor HybridModel::decode(const torch::Tensor& ids, const torch::Tensor&
     const ForwardContext tables = context(0, state.m_capacity);
     const DecodeContext positions{tables.cosine, tables.sine, lengths};
     const double epsilon = m_architecture.rmsNormEpsilon;
-    torch::Tensor hidden = embed(ids);
+    torch::Tensor hidden = embed(ids), normed = rmsNorm(hidden, m_layers.front().inputNorm, epsilon);
     for (int i = 0; i < m_architecture.layerCount(); ++i) {
         const auto at = static_cast<std::size_t>(i);
         const LayerWeights& w = m_layers[at];
-        block(i).decode(hidden, {w.inputNorm, epsilon}, positions, *state.m_layers[at]);
-        ops::addProduct(hidden, ops::gatedProduct(hidden, {w.outputNorm, epsilon}, w.gate, w.up), w.down, std::nullopt);
+        std::tie(hidden, normed) = ops::residualNorm(block(i).decode(normed, positions, *state.m_layers[at]), hidden, w.outputNorm, epsilon);
+        const torch::Tensor inner = ops::swiGlu(at::linear(normed, w.gate), at::linear(normed, w.up));
+        // The norm that comes next belongs to the next layer, or to the head.
+        const torch::Tensor& next = at + 1 < m_layers.size() ? m_layers[at + 1].inputNorm : m_norm;
+        std::tie(hidden, normed) = ops::residualNorm(at::linear(inner, w.down), hidden, next, epsilon);
     }
-    return ops::tokenProducts(hidden, {m_norm, epsilon}, {{m_head, std::nullopt}})[0];
+    return at::linear(normed, m_head);
 }
 
 } // namespace postnas::engine

@@ -95,12 +95,12 @@ public:
     std::vector<std::pair<std::string, torch::Tensor>> namedWeights() const;
     /// Replaces one weight; throws Error(Internal) for an unknown name.
     void setWeight(const std::string& name, const torch::Tensor& value);
-    /// Moves the weights of each layer that are multiplied with the same hidden states into one storage: decoding many sequences on a GPU is
-    /// then fewer products. Names and values stay; each layer's weights are held twice while it is moved.
-    void joinProjections();
 
 private:
     explicit HybridModel(const Architecture& architecture);
+    /// All layers over the embedded tokens when no gradient is asked for: each sum with its residual and the norm that follows are one pass.
+    torch::Tensor layersWithoutGradient(const torch::Tensor& embedded, const ForwardContext& context, ModelState* state,
+                                        const std::vector<const Block*>* mixers, const std::function<void(int, const torch::Tensor&)>& visit) const;
     const Block& mixer(int layer, const std::vector<const Block*>* mixers) const;
 
     Architecture m_architecture;

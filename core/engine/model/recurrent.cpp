@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "core/engine/model/functional.h"
+#include "kernels/include/operators.h"
+#include "kernels/include/prefill_operators.h"
 
 namespace postnas::engine {
 
@@ -60,6 +62,11 @@ torch::Tensor RecurrentBlock::projectHeads(const torch::Tensor& hidden, const st
 torch::Tensor RecurrentBlock::output(const torch::Tensor& o, const std::string& normName, const torch::Tensor& gate,
                                      torch::ScalarType type) const
 {
+    if (!at::GradMode::is_enabled()) {
+        const torch::Tensor y =
+            ops::gatedNorm(o, weight(normName + ".weight"), gate.defined() ? std::optional(gate) : std::nullopt, m_spec.real("norm_eps"));
+        return project(y.flatten(2).to(type), "o_proj");
+    }
     const torch::ScalarType wide = torch::promoteTypes(o.scalar_type(), torch::kFloat32);
     torch::Tensor y = rmsNorm(o.to(wide), weight(normName + ".weight"), m_spec.real("norm_eps"));
     if (gate.defined())
@@ -80,11 +87,7 @@ ops::RecurrentStep RecurrentBlock::stepOf(RecurrentState& state, const std::stri
     return step;
 }
 
-void RecurrentBlock::finish(const ops::RecurrentStep& step, torch::Tensor& hidden) const
-{
-    const ops::TokenProduct out = product("o_proj");
-    ops::addProduct(hidden, ops::recurrentStep(step), out.weight, out.bias);
-}
+torch::Tensor RecurrentBlock::finish(const ops::RecurrentStep& step) const { return project(ops::recurrentStep(step), "o_proj"); }
 
 torch::Tensor RecurrentBlock::logDecay(const torch::Tensor& hidden) const
 {
@@ -113,10 +116,19 @@ void RecurrentBlock::initialiseUniform(const std::string& name, double bound, to
     replace(name, torch::empty({weight(name).numel()}, torch::kFloat32).uniform_(-bound, bound, generator));
 }
 
-torch::Tensor unitLength(const torch::Tensor& x)
+torch::Tensor unitLength(const torch::Tensor& x, bool silu)
 {
-    const torch::Tensor wide = x.to(torch::promoteTypes(x.scalar_type(), torch::kFloat32));
+    if (!at::GradMode::is_enabled())
+        return ops::unitLength(x, silu);
+    const torch::Tensor wide = (silu ? at::silu(x) : x).to(torch::promoteTypes(x.scalar_type(), torch::kFloat32));
     return wide * (wide.square().sum(-1, true) + 1e-6).rsqrt();
+}
+
+torch::Tensor siluConvolution(const torch::Tensor& x, const torch::Tensor& kernels, const std::optional<torch::Tensor>& history)
+{
+    if (!at::GradMode::is_enabled())
+        return ops::siluConvolution(x, kernels, history);
+    return at::silu(kernels.dim() == 2 ? ops::shortConvolution(x, kernels, history) : ops::dynamicConvolution(x, kernels, history));
 }
 
 void advanceHistory(torch::Tensor& history, const torch::Tensor& x)
