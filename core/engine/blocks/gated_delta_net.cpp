@@ -32,17 +32,17 @@ public:
         return output(deltaRule(hidden, unitLength(q, false), unitLength(k, false), v, held), "o_norm", m_outputGate ? projectHeads(hidden, "g_proj", m_valueDim) : torch::Tensor(), hidden.scalar_type());
     }
 
-    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext&, BlockState& state) const override
+    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override
     {
         auto& held = static_cast<RecurrentState&>(state);
-        ops::RecurrentStep step = deltaStep(hidden, held, m_outputGate ? project(hidden, "g_proj") : torch::Tensor());
+        ops::RecurrentStep step = deltaStep(projectInputs(hidden, norm), held, m_outputGate);
         const auto convolution = [&](const char* name, std::size_t history) {
             return ops::StepConvolution{weight(std::string(name) + "_conv1d.weight").squeeze(1), held.histories[history]};
         };
         step.convolutionQ = convolution("q", 0);
         step.convolutionK = convolution("k", 1);
         step.convolutionV = convolution("v", 2);
-        return finish(step);
+        finish(step, hidden);
     }
 
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
@@ -50,6 +50,15 @@ public:
         GatedDeltaRuleBlock::initialise(generator, options);
         for (const char* name : {"q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"})
             initialiseUniform(name, 1.0 / std::sqrt(static_cast<double>(m_taps)), generator);
+    }
+
+protected:
+    std::vector<std::string> inputProjections() const override
+    {
+        std::vector<std::string> names = {"q_proj", "k_proj", "v_proj", "a_proj", "b_proj"};
+        if (m_outputGate)
+            names.emplace_back("g_proj");
+        return names;
     }
 
 private:

@@ -48,19 +48,19 @@ protected:
         return o;
     }
 
-    /// A decoding step up to its convolutions: projections, decay and beta of `hidden` [batch, hiddenSize].
-    ops::RecurrentStep deltaStep(const torch::Tensor& hidden, RecurrentState& held, const torch::Tensor& gate) const
+    /// A decoding step up to its convolutions, from the projections q, k, v, a, b and, where there is an output gate, g.
+    ops::RecurrentStep deltaStep(const std::vector<torch::Tensor>& projected, RecurrentState& held, bool gated) const
     {
-        ops::RecurrentStep step = stepOf(held, "o_norm", gate);
-        step.q = project(hidden, "q_proj");
-        step.k = project(hidden, "k_proj");
-        step.v = project(hidden, "v_proj");
+        ops::RecurrentStep step = stepOf(held, "o_norm", gated ? projected[5] : torch::Tensor());
+        step.q = projected[0];
+        step.k = projected[1];
+        step.v = projected[2];
         step.siluKeys = step.siluValues = step.unitLength = true;
         step.decay = ops::StepDecay::PerHeadFromRaw;
-        step.g = project(hidden, "a_proj");
+        step.g = projected[3];
         step.aLog = weight("A_log");
         step.dtBias = weight("dt_bias");
-        step.b = project(hidden, "b_proj");
+        step.b = projected[4];
         return step;
     }
 

@@ -29,12 +29,14 @@ public:
         return output(deltaRule(hidden, q, k, v, held), "o_norm", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
     }
 
-    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext&, BlockState& state) const override
+    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override
     {
         auto& held = static_cast<RecurrentState&>(state);
-        ops::RecurrentStep step = deltaStep(hidden, held, project(hidden, "g_proj"));
-        step.convolutionV = {kernels(hidden), held.histories[0]};
-        return finish(step);
+        const std::vector<torch::Tensor> projected = projectInputs(hidden, norm, kGenerator + "w1");
+        const torch::Tensor kernels = ops::tokenProducts(projected[6], {}, {product(kGenerator + "w2")})[0];
+        ops::RecurrentStep step = deltaStep(projected, held, true);
+        step.convolutionV = {kernels.unflatten(-1, {m_heads * m_valueDim, m_taps}), held.histories[0]};
+        finish(step, hidden);
     }
 
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override
@@ -42,6 +44,12 @@ public:
         GatedDeltaRuleBlock::initialise(generator, options);
         // The bias is the part of the kernels that does not depend on the token: a short convolution's usual start.
         initialiseUniform("dynamic_conv1d.kernel_generator.w2.bias", 1.0 / std::sqrt(static_cast<double>(m_taps)), generator);
+    }
+
+protected:
+    std::vector<std::string> inputProjections() const override
+    {
+        return {"q_proj", "k_proj", "v_proj", "a_proj", "b_proj", "g_proj", kGenerator + "w1"};
     }
 
 private:

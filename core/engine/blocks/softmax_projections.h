@@ -49,21 +49,24 @@ public:
     using Block::Block;
 
     /// The same for the whole cache and for a ring: a token's slot is its position modulo the slots.
-    torch::Tensor decode(const torch::Tensor& hidden, const DecodeContext& context, BlockState& state) const override
+    void decode(torch::Tensor& hidden, const ops::TokenNorm& before, const DecodeContext& context, BlockState& state) const override
     {
         auto& held = static_cast<KeyValueState&>(state);
         const Architecture& a = *m_architecture;
-        const auto heads = [&](const char* name, std::int64_t count) { return project(hidden, name).view({hidden.size(0), count, a.headDim}); };
+        const std::vector<torch::Tensor> projected = projectInputs(hidden, before);
+        const auto heads = [&](std::size_t which, std::int64_t count) { return projected[which].view({hidden.size(0), count, a.headDim}); };
         const auto norm = [&](const char* name) { return a.queryKeyNorm ? std::optional(weight(name)) : std::nullopt; };
         const torch::Tensor query =
-            ops::ropeAppend(heads("q_proj", a.attentionHeads), heads("k_proj", a.keyValueHeads), heads("v_proj", a.keyValueHeads),
-                            norm("q_norm.weight"), norm("k_norm.weight"), a.rmsNormEpsilon, context.cosine, context.sine, context.lengths, held.keys,
-                            held.values);
+            ops::ropeAppend(heads(0, a.attentionHeads), heads(1, a.keyValueHeads), heads(2, a.keyValueHeads), norm("q_norm.weight"), norm("k_norm.weight"),
+                            a.rmsNormEpsilon, context.cosine, context.sine, context.lengths, held.keys, held.values);
         const double scale = 1.0 / std::sqrt(static_cast<double>(a.headDim));
-        return project(ops::decodeAttention(query, held.keys, held.values, context.lengths, scale).flatten(1), "o_proj");
+        const ops::TokenProduct out = product("o_proj");
+        ops::addProduct(hidden, ops::decodeAttention(query, held.keys, held.values, context.lengths, scale).flatten(1), out.weight, out.bias);
     }
 
 protected:
+    std::vector<std::string> inputProjections() const override { return {"q_proj", "k_proj", "v_proj"}; }
+
     struct Projected {
         torch::Tensor query; ///< [batch, heads, length, dim]
         torch::Tensor key;   ///< [batch, kvHeads, length, dim], rotated

@@ -1,6 +1,8 @@
 // The decoder's forward passes and its table of weights.
 #include "core/engine/model/hybrid_model.h"
 
+#include <c10/core/CachingDeviceAllocator.h>
+
 #include "core/base/error.h"
 #include "core/engine/model/functional.h"
 #include "kernels/include/decode_operators.h"
@@ -92,6 +94,8 @@ std::unique_ptr<HybridModel> HybridModel::drawnOnDevice(const Architecture& arch
         const bool bias = spec.name.ends_with("bias");
         model->setWeight(spec.name, spec.shape.size() > 1 ? value.normal_(0.0, architecture.initializerRange) : value.fill_(bias ? 0.0 : 1.0));
     }
+    if (device.is_cuda())
+        model->joinProjections();
     return model;
 }
 
@@ -126,6 +130,17 @@ void HybridModel::setWeight(const std::string& name, const torch::Tensor& value)
     } else {
         throw internalError("weight \"" + name + "\" has no place in the model");
     }
+}
+
+void HybridModel::joinProjections()
+{
+    for (std::size_t i = 0; i < m_layers.size(); ++i) {
+        m_blocks[i]->joinProjections();
+        joinStorage({&m_layers[i].gate, &m_layers[i].up});
+    }
+    // What they lay in before has other sizes than anything that comes.
+    if (device().is_cuda())
+        at::getDeviceAllocator(at::kCUDA)->emptyCache();
 }
 
 std::vector<std::pair<std::string, torch::Tensor>> HybridModel::namedWeights() const
@@ -201,8 +216,10 @@ torch::Tensor HybridModel::layersWithoutGradient(const torch::Tensor& embedded, 
 
 torch::Tensor HybridModel::logits(const torch::Tensor& hidden) const
 {
-    return at::linear(rmsNorm(hidden, m_norm, m_architecture.rmsNormEpsilon), m_head);
+    return at::linear(finalNorm(hidden), m_head);
 }
+
+torch::Tensor HybridModel::finalNorm(const torch::Tensor& hidden) const { return rmsNorm(hidden, m_norm, m_architecture.rmsNormEpsilon); }
 
 const Block& HybridModel::mixer(int layer, const std::vector<const Block*>* mixers) const
 {
@@ -256,17 +273,14 @@ torch::Tensor HybridModel::decode(const torch::Tensor& ids, const torch::Tensor&
     const ForwardContext tables = context(0, state.m_capacity);
     const DecodeContext positions{tables.cosine, tables.sine, lengths};
     const double epsilon = m_architecture.rmsNormEpsilon;
-    torch::Tensor hidden = embed(ids), normed = rmsNorm(hidden, m_layers.front().inputNorm, epsilon);
+    torch::Tensor hidden = embed(ids);
     for (int i = 0; i < m_architecture.layerCount(); ++i) {
         const auto at = static_cast<std::size_t>(i);
         const LayerWeights& w = m_layers[at];
-        std::tie(hidden, normed) = ops::residualNorm(block(i).decode(normed, positions, *state.m_layers[at]), hidden, w.outputNorm, epsilon);
-        const torch::Tensor inner = ops::swiGlu(at::linear(normed, w.gate), at::linear(normed, w.up));
-        // The norm that comes next belongs to the next layer, or to the head.
-        const torch::Tensor& next = at + 1 < m_layers.size() ? m_layers[at + 1].inputNorm : m_norm;
-        std::tie(hidden, normed) = ops::residualNorm(at::linear(inner, w.down), hidden, next, epsilon);
+        block(i).decode(hidden, {w.inputNorm, epsilon}, positions, *state.m_layers[at]);
+        ops::addProduct(hidden, ops::gatedProduct(hidden, {w.outputNorm, epsilon}, w.gate, w.up), w.down, std::nullopt);
     }
-    return at::linear(normed, m_head);
+    return ops::tokenProducts(hidden, {m_norm, epsilon}, {{m_head, std::nullopt}})[0];
 }
 
 } // namespace postnas::engine

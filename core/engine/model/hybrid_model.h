@@ -71,6 +71,8 @@ public:
     torch::Tensor layer(int index, const Block& mixer, const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const;
     /// Final norm and head: [..., hidden] -> [..., vocabulary].
     torch::Tensor logits(const torch::Tensor& hidden) const;
+    torch::Tensor finalNorm(const torch::Tensor& hidden) const;
+    const torch::Tensor& head() const { return m_head; }
 
     /// Last hidden states of a whole sequence, before the final norm; `mixers` overrides the model's own blocks.
     /// `visit`, when given, sees each layer's output.
@@ -95,6 +97,9 @@ public:
     std::vector<std::pair<std::string, torch::Tensor>> namedWeights() const;
     /// Replaces one weight; throws Error(Internal) for an unknown name.
     void setWeight(const std::string& name, const torch::Tensor& value);
+    /// Moves the weights of each layer that are multiplied with the same hidden states into one storage: decoding many sequences on a GPU is
+    /// then fewer products. Names and values stay; each layer's weights are held twice while it is moved.
+    void joinProjections();
 
 private:
     explicit HybridModel(const Architecture& architecture);

@@ -87,7 +87,11 @@ ops::RecurrentStep RecurrentBlock::stepOf(RecurrentState& state, const std::stri
     return step;
 }
 
-torch::Tensor RecurrentBlock::finish(const ops::RecurrentStep& step) const { return project(ops::recurrentStep(step), "o_proj"); }
+void RecurrentBlock::finish(const ops::RecurrentStep& step, torch::Tensor& hidden) const
+{
+    const ops::TokenProduct out = product("o_proj");
+    ops::addProduct(hidden, ops::recurrentStep(step), out.weight, out.bias);
+}
 
 torch::Tensor RecurrentBlock::logDecay(const torch::Tensor& hidden) const
 {
