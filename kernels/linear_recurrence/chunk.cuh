@@ -72,7 +72,6 @@ struct Scratch {
     Element16* queryIn = nullptr;      ///< decay per channel: exp(G) q, [token, head, key]
     Element16* keyIn = nullptr;        ///< exp(G) k; delta only
     Element16* keyOut = nullptr;       ///< exp(G_C - G) k
-    float* channelSums = nullptr;      ///< G [token, head, key]; for the backward pass only
     float* channelDecay = nullptr;     ///< exp(G_C) [chunk, head, key]
 };
 
@@ -141,14 +140,32 @@ cudaError_t forKeyWidth(std::int64_t keyDim, F&& f)
 template <int Key>
 __device__ __forceinline__ void storeStateColumns(const float (&state)[Key / 8][4], Element16* to, const RecurrenceProblem& p, int firstColumn, int c)
 {
+    static_assert(Key % 32 == 0);
 #pragma unroll
-    for (int n = 0; n < Key / 8; ++n)
+    for (int n = 0; n < Key / 8; n += 4)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            const int value = firstColumn + half * 8;
-            if (n * 8 + c < p.keyDim && value < p.valueDim)
-                *reinterpret_cast<std::uint32_t*>(to + std::int64_t(value) * p.keyDim + n * 8 + c) =
-                    pack<Element16>(state[n][2 * half], state[n][2 * half + 1]);
+            // Four lanes have two keys each of four groups of eight; afterwards each has one group, so that 16 bytes are written at once.
+            std::uint32_t x[4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+                x[i] = pack<Element16>(state[n + i][2 * half], state[n + i][2 * half + 1]);
+            const bool odd = (c & 2) != 0, upper = (c & 4) != 0;
+#pragma unroll
+            for (int i = 0; i < 4; i += 2) {
+                const std::uint32_t other = __shfl_xor_sync(0xffffffffu, odd ? x[i] : x[i + 1], 1);
+                x[i] = odd ? other : x[i];
+                x[i + 1] = odd ? x[i + 1] : other;
+            }
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+                const std::uint32_t other = __shfl_xor_sync(0xffffffffu, upper ? x[i] : x[i + 2], 2);
+                x[i] = upper ? other : x[i];
+                x[i + 2] = upper ? x[i + 2] : other;
+            }
+            const int value = firstColumn + half * 8, key = n * 8 + c * 4;
+            if (key < p.keyDim && value < p.valueDim)
+                *reinterpret_cast<uint4*>(to + std::int64_t(value) * p.keyDim + key) = {x[0], x[1], x[2], x[3]};
         }
 }
 
@@ -175,8 +192,16 @@ __device__ __forceinline__ void storeTokens(const float (&x)[8][4], Element16* o
 /// Few sequences and heads: narrow blocks, so that more of them share the long way through the chunks.
 inline bool fewBlocks(const RecurrenceProblem& p) { return sequenceCount(p) * p.heads * ((p.valueDim + 63) / 64) < 128; }
 
+/// beta of a token as everything uses it. Zero becomes a number that is nothing beside one, as the backward pass divides by it.
+__device__ inline float betaAt(const RecurrenceProblem& p, std::int64_t token, std::int64_t head)
+{
+    const float beta = p.beta[token * p.heads + head];
+    return fabsf(beta) < 1e-15f ? 1e-15f : beta;
+}
+
 /// Fills the scratch arrays of a problem.
 cudaError_t launchPrepare(const RecurrenceProblem& problem, const Scratch& scratch, cudaStream_t stream);
+cudaError_t launchPrepareChannels(const RecurrenceProblem& problem, const Scratch& scratch, cudaStream_t stream);
 
 /// What the pass over the chunks leaves; null: not wanted.
 struct ScanOutputs {
@@ -188,17 +213,20 @@ struct ScanOutputs {
 cudaError_t launchScan(const RecurrenceProblem& problem, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream);
 
 /// What the backward pass reads and leaves between its kernels. Rows are tokens: with dX for the gradient of X,
-///   dN = A^T dO + (exp(G_C - G) K) dS'      E = X^T dN     dV = diag(beta) E (without delta: dN)
+///   dN = A^T dO + (exp(G_C - G) K) dS'      dV = diag(beta) X^T dN (without delta: dN)
 ///   dS = exp(G_C) dS' + scale (exp(G) Q)^T dO - (exp(G) K)^T dV
 struct BackwardScratch {
     Element16* states = nullptr;         ///< S, [chunk, head, value, key]
     Element16* news = nullptr;           ///< N, [token, head, value]; without delta: v itself
-    Element16* errors = nullptr;         ///< E, [token, head, value]; delta only
     Element16* stateGradients = nullptr; ///< dS', [chunk, head, value, key]
 };
+/// The pass over the chunks again, for S and N alone.
+cudaError_t launchStates(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward, cudaStream_t stream);
 cudaError_t launchScanBackward(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
                                const ChunkedGradients& gradients, cudaStream_t stream);
 cudaError_t launchGradients(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
                             const ChunkedGradients& gradients, cudaStream_t stream);
+cudaError_t launchGradientsPerChannel(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
+                                      const ChunkedGradients& gradients, cudaStream_t stream);
 
 } // namespace postnas::ops::cuda::chunk

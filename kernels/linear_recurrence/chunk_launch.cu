@@ -24,7 +24,7 @@ private:
     std::size_t m_used = 0;
 };
 
-Scratch carve(const RecurrenceProblem& p, Arena& arena, bool backward)
+Scratch carve(const RecurrenceProblem& p, Arena& arena)
 {
     const std::int64_t slots = chunkCount(p) * p.heads, keys = tokenCount(p) * p.heads * p.keyDim;
     Scratch out;
@@ -38,8 +38,6 @@ Scratch carve(const RecurrenceProblem& p, Arena& arena, bool backward)
         if (p.beta)
             out.keyIn = arena.take<Element16>(keys);
         out.channelDecay = arena.take<float>(slots * p.keyDim);
-        if (backward)
-            out.channelSums = arena.take<float>(keys);
     }
     return out;
 }
@@ -50,10 +48,8 @@ BackwardScratch carveBackward(const RecurrenceProblem& p, Arena& arena)
     BackwardScratch out;
     out.states = arena.take<Element16>(states);
     out.stateGradients = arena.take<Element16>(states);
-    if (p.beta) {
+    if (p.beta)
         out.news = arena.take<Element16>(values);
-        out.errors = arena.take<Element16>(values);
-    }
     return out;
 }
 
@@ -71,7 +67,7 @@ bool chunkedCanTake(const RecurrenceProblem& p)
 std::size_t chunkedForwardWorkspace(const RecurrenceProblem& p)
 {
     chunk::Arena arena(nullptr);
-    chunk::carve(p, arena, false);
+    chunk::carve(p, arena);
     return arena.used();
 }
 
@@ -82,7 +78,7 @@ cudaError_t launchChunkedForward(const RecurrenceProblem& p, void* o, float* fin
     if (chunk::sequenceCount(p) * p.heads == 0)
         return cudaSuccess;
     chunk::Arena arena(workspace);
-    const chunk::Scratch scratch = chunk::carve(p, arena, false);
+    const chunk::Scratch scratch = chunk::carve(p, arena);
     if (chunk::chunkCount(p) > 0) {
         const cudaError_t code = chunk::launchPrepare(p, scratch, stream);
         if (code != cudaSuccess)
@@ -94,7 +90,7 @@ cudaError_t launchChunkedForward(const RecurrenceProblem& p, void* o, float* fin
 std::size_t chunkedBackwardWorkspace(const RecurrenceProblem& p)
 {
     chunk::Arena arena(nullptr);
-    chunk::carve(p, arena, true);
+    chunk::carve(p, arena);
     chunk::carveBackward(p, arena);
     return arena.used();
 }
@@ -106,12 +102,12 @@ cudaError_t launchChunkedBackward(const RecurrenceProblem& p, const ChunkedGradi
     if (chunk::sequenceCount(p) * p.heads == 0)
         return cudaSuccess;
     chunk::Arena arena(workspace);
-    const chunk::Scratch scratch = chunk::carve(p, arena, true);
+    const chunk::Scratch scratch = chunk::carve(p, arena);
     chunk::BackwardScratch backward = chunk::carveBackward(p, arena);
     const bool tokens = chunk::chunkCount(p) > 0;
     cudaError_t code = tokens ? chunk::launchPrepare(p, scratch, stream) : cudaSuccess;
     if (code == cudaSuccess && tokens)
-        code = chunk::launchScan(p, scratch, {nullptr, nullptr, backward.states, backward.news}, stream);
+        code = chunk::launchStates(p, scratch, backward, stream);
     if (!p.beta) // read only
         backward.news = const_cast<chunk::Element16*>(static_cast<const chunk::Element16*>(p.v));
     if (code == cudaSuccess)

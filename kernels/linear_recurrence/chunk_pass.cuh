@@ -6,22 +6,22 @@
 
 namespace postnas::ops::cuda::chunk {
 
-/// One chunk's tiles in shared memory; two of these take turns.
-template <int Key, bool Delta, bool PerChannel, int Warps>
+/// One chunk's tiles in shared memory; two of these take turns. Queries: with those that outputs need, the queries and A.
+template <int Key, bool Delta, bool PerChannel, int Warps, bool Queries = true>
 struct Stage {
     static constexpr bool kTwoKeys = Delta && PerChannel; ///< exp(G) k and exp(G_C - G) k differ from k itself
     static constexpr int kKeyStride = Key + 8, kValueStride = 16 * Warps + 8;
     static constexpr int kKeyTile = kTokens * kKeyStride * 2, kSquare = kTokens * kSquareStride * 2;
-    static constexpr int kQuery = 0, kKeyOut = kKeyTile, kKeyIn = kTwoKeys ? 2 * kKeyTile : kKeyOut,
-                         kValue = (kTwoKeys ? 3 : 2) * kKeyTile, kAttention = kValue + kTokens * kValueStride * 2,
-                         kInverse = kAttention + kSquare, kGates = kInverse + (Delta ? kSquare : 0), kDecay = kGates + 4 * kTokens * 4,
-                         kBytes = kDecay + (PerChannel ? Key * 4 : 0);
+    static constexpr int kQuery = 0, kKeyOut = Queries ? kKeyTile : 0, kKeyIn = kKeyOut + (kTwoKeys ? kKeyTile : 0),
+                         kValue = kKeyIn + kKeyTile, kAttention = kValue + kTokens * kValueStride * 2,
+                         kInverse = kAttention + (Queries ? kSquare : 0), kGates = kInverse + (Delta ? kSquare : 0),
+                         kDecay = kGates + 4 * kTokens * 4, kBytes = kDecay + (PerChannel ? Key * 4 : 0);
 };
 
-template <int Key, bool Delta, bool PerChannel, int Warps>
+template <int Key, bool Delta, bool PerChannel, int Warps, bool Queries = true>
 class Pass {
 public:
-    using S = Stage<Key, Delta, PerChannel, Warps>;
+    using S = Stage<Key, Delta, PerChannel, Warps, Queries>;
     static constexpr int kThreads = Warps * 32;
 
     __device__ Pass(const RecurrenceProblem& problem, const Scratch& scratchArrays, unsigned char* shared)
@@ -46,7 +46,8 @@ protected:
         const std::int64_t keyOffset = (token * p.heads + head) * p.keyDim;
         const Element16* queries = PerChannel ? scratch.queryIn : static_cast<const Element16*>(p.q);
         const Element16* keysOut = PerChannel ? scratch.keyOut : static_cast<const Element16*>(p.k);
-        copyTile<kThreads>(tile(chunk, S::kQuery), S::kKeyStride, kTokens, Key, queries + keyOffset, keyStride, rows, keys);
+        if (Queries)
+            copyTile<kThreads>(tile(chunk, S::kQuery), S::kKeyStride, kTokens, Key, queries + keyOffset, keyStride, rows, keys);
         copyTile<kThreads>(tile(chunk, S::kKeyOut), S::kKeyStride, kTokens, Key, keysOut + keyOffset, keyStride, rows, keys);
         if (S::kTwoKeys)
             copyTile<kThreads>(tile(chunk, S::kKeyIn), S::kKeyStride, kTokens, Key, scratch.keyIn + keyOffset, keyStride, rows, keys);
@@ -54,7 +55,8 @@ protected:
                            static_cast<const Element16*>(columns) + (token * p.heads + head) * p.valueDim + firstColumn, valueStride, rows,
                            int(p.valueDim) - firstColumn);
         const std::int64_t square = slot(chunk) * kTokens * kTokens;
-        copyTile<kThreads>(tile(chunk, S::kAttention), kSquareStride, kTokens, kTokens, scratch.attention + square, kTokens, kTokens, kTokens);
+        if (Queries)
+            copyTile<kThreads>(tile(chunk, S::kAttention), kSquareStride, kTokens, kTokens, scratch.attention + square, kTokens, kTokens, kTokens);
         if (Delta)
             copyTile<kThreads>(tile(chunk, S::kInverse), kSquareStride, kTokens, kTokens, scratch.inverse + square, kTokens, kTokens, kTokens);
         copyFloats<kThreads>(stage(chunk) + S::kGates, scratch.gates + slot(chunk) * 4 * kTokens, 4 * kTokens);

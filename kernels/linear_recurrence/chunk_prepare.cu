@@ -1,28 +1,41 @@
 // First kernel of the chunked linear recurrence: everything of a chunk that does not depend on the state, one block for each chunk and head.
-#include "kernels/linear_recurrence/chunk.cuh"
+// chunk_prepare_channels.cu does it where each channel has its own decay.
+#include "kernels/linear_recurrence/chunk_inverse.cuh"
 
 namespace postnas::ops::cuda::chunk {
 namespace {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * 32;
-constexpr int kSystemStride = kTokens + 4; ///< of the triangular system in shared memory; rows start on 16 bytes
 
-template <int Key, bool PerChannel>
+template <int Key>
 struct Layout {
-    static constexpr int kTileStride = Key + 8, kTile = kTokens * kTileStride * 2;
-    static constexpr int kChannelStride = Key + 1, kChannels = PerChannel ? kTokens * kChannelStride * 4 : 0;
-    static constexpr int kSquare = kTokens * kSquareStride * 2;
-    static constexpr int kQuery = 0, kKey = kTile, kSums = 2 * kTile, kSystem = kSums + (kChannels + 15) / 16 * 16,
-                         kAttention = kSystem + kTokens * kSystemStride * 4, kInverse = kAttention + kSquare, kGates = kInverse + kSquare,
-                         kBytes = kGates + 4 * kTokens * 4;
+    static constexpr int kTileStride = Key + 8, kTile = kTokens * kTileStride * 2, kSystemBytes = kTokens * kSystemStride * 4;
+    /// The system takes the place of the queries and keys.
+    static constexpr int kQuery = 0, kKey = kTile, kSystem = 0, kSquare = kSystemBytes > 2 * kTile ? kSystemBytes : 2 * kTile,
+                         kGates = kSquare + kTokens * kSquareStride * 2, kBytes = kGates + 4 * kTokens * 4;
 };
+
+/// Rows of 16-bit numbers to a tile, four threads a row; rows from `rows` and columns from `columns` on become zero.
+template <int Columns>
+__device__ __forceinline__ void copyRows(Element16* tile, const Element16* from, std::int64_t rowStride, int rows, int columns)
+{
+    const int row0 = int(threadIdx.x) / 4, column0 = int(threadIdx.x) % 4 * 8;
+    const Element16* source = from + row0 * rowStride + column0;
+#pragma unroll
+    for (int i = 0; i < kTokens; i += kThreads / 4) {
+#pragma unroll
+        for (int j = 0; j < Columns; j += 32)
+            copyAsync16(tile + (row0 + i) * (Columns + 8) + column0 + j, source + j, row0 + i < rows && j + column0 < columns);
+        source += kThreads / 4 * rowStride;
+    }
+}
 
 /// Running sums of the 64 log decays of a head and what follows from them, by the first warp.
 __device__ void scalarGates(const RecurrenceProblem& p, std::int64_t firstToken, std::int64_t head, int rows, float* gates)
 {
     const int lane = int(threadIdx.x) % 32, row = 2 * lane;
-    const auto gateAt = [&](int i) { return p.g && !p.gatePerChannel && i < rows ? p.g[(firstToken + i) * p.heads + head] : 0.f; };
+    const auto gateAt = [&](int i) { return p.g && i < rows ? p.g[(firstToken + i) * p.heads + head] : 0.f; };
     const float first = gateAt(row), second = gateAt(row + 1);
     float sum = first + second;
 #pragma unroll
@@ -35,9 +48,9 @@ __device__ void scalarGates(const RecurrenceProblem& p, std::int64_t firstToken,
     for (int i = 0; i < 2; ++i) {
         const float g = i == 0 ? sum - second : sum;
         gates[kSum * kTokens + row + i] = g;
-        gates[kDecayIn * kTokens + row + i] = expf(g);
-        gates[kDecayOut * kTokens + row + i] = expf(fminf(total - g, 0.f));
-        gates[kBeta * kTokens + row + i] = p.beta && row + i < rows ? p.beta[(firstToken + row + i) * p.heads + head] : 0.f;
+        gates[kDecayIn * kTokens + row + i] = __expf(g);
+        gates[kDecayOut * kTokens + row + i] = __expf(fminf(total - g, 0.f));
+        gates[kBeta * kTokens + row + i] = p.beta && row + i < rows ? betaAt(p, firstToken + row + i, head) : 0.f;
     }
 }
 
@@ -45,7 +58,7 @@ __device__ void scalarGates(const RecurrenceProblem& p, std::int64_t firstToken,
 template <int Key>
 __device__ __forceinline__ void rowProducts(float (&out)[8][4], const Element16* left, const Element16* key, int block)
 {
-    constexpr int kStride = Layout<Key, false>::kTileStride;
+    constexpr int kStride = Layout<Key>::kTileStride;
 #pragma unroll
     for (int kk = 0; kk < Key / 16; ++kk) {
         std::uint32_t a[4];
@@ -62,135 +75,25 @@ __device__ __forceinline__ void rowProducts(float (&out)[8][4], const Element16*
     }
 }
 
-/// Two neighbouring channels of a token, times exp(difference of their sums).
-__device__ __forceinline__ std::uint32_t decayed(const Element16* values, const float* minuend, const float* subtrahend)
+/// Writes 16 rows of a square of shared memory to the scratch array, up to the diagonal: nobody reads what is above the blocks on it.
+__device__ __forceinline__ void storeRows(Element16* to, const Element16* square, int block)
 {
-    const float2 x = unpack<Element16>(*reinterpret_cast<const std::uint32_t*>(values));
-    return pack<Element16>(x.x * expf(minuend[0] - subtrahend[0]), x.y * expf(minuend[1] - subtrahend[1]));
-}
-
-/// The same with a decay of each channel. Blocks of 16 tokens below the diagonal meet at the sums of the last token before block i, so that
-/// both factors stay at most one.
-template <int Key>
-__device__ __forceinline__ void rowProductsPerChannel(float (&attention)[8][4], float (&system)[8][4], const Element16* query,
-                                                      const Element16* key, const float* sums, int block, bool delta)
-{
-    constexpr int kStride = Layout<Key, true>::kTileStride, kSums = Layout<Key, true>::kChannelStride;
-    const int lane = int(threadIdx.x) % 32, r = lane / 4, c = lane % 4 * 2;
-    const float* anchor = sums + (block * 16 - 1) * kSums;
-    for (int kk = 0; kk < Key / 16; ++kk) {
-        std::uint32_t q[4], k[4];
-        for (int e = 0; e < 4; ++e) {
-            const int row = block * 16 + r + e % 2 * 8, column = kk * 16 + c + e / 2 * 8;
-            q[e] = decayed(query + row * kStride + column, sums + row * kSums + column, anchor + column);
-            k[e] = delta ? decayed(key + row * kStride + column, sums + row * kSums + column, anchor + column) : 0u;
-        }
-        for (int j = 0; j < 2 * block; ++j) {
-            const int row = j * 8 + r, column = kk * 16 + c;
-            const std::uint32_t b0 = decayed(key + row * kStride + column, anchor + column, sums + row * kSums + column);
-            const std::uint32_t b1 = decayed(key + row * kStride + column + 8, anchor + column + 8, sums + row * kSums + column + 8);
-            // Indexed by constants only, so that the results stay in registers.
-#pragma unroll
-            for (int n = 0; n < 8; ++n)
-                if (n == j) {
-                    multiply<Element16>(attention[n], q, b0, b1);
-                    if (delta)
-                        multiply<Element16>(system[n], k, b0, b1);
-                }
-        }
-    }
-}
-
-/// The 16 x 16 block on the diagonal, number by number in float32: here no common factor is safe.
-template <int Key>
-__device__ __forceinline__ void diagonalPerChannel(const Element16* query, const Element16* key, const float* sums, int block, float scale,
-                                                   const float* beta, Element16* attention, float* system)
-{
-    constexpr int kStride = Layout<Key, true>::kTileStride, kSums = Layout<Key, true>::kChannelStride;
-    const int lane = int(threadIdx.x) % 32, j = block * 16 + lane % 16;
-    for (int step = 0; step < 8; ++step) {
-        const int i = block * 16 + lane / 16 + 2 * step;
-        float forQuery = 0, forKey = 0;
-        if (j <= i)
-            for (int c = 0; c < Key; ++c) {
-                const float k = __bfloat162float(key[j * kStride + c]) * expf(sums[i * kSums + c] - sums[j * kSums + c]);
-                forQuery += __bfloat162float(query[i * kStride + c]) * k;
-                forKey += __bfloat162float(key[i * kStride + c]) * k;
-            }
-        attention[i * kSquareStride + j] = __float2bfloat16(j <= i ? scale * forQuery : 0.f);
-        system[i * kSystemStride + j] = j < i ? beta[i] * forKey : 0.f;
-    }
-}
-
-/// The inverse of I + system: thread j solves for column j, which stays in registers.
-__device__ void invert(const float* system, Element16* inverse)
-{
-    if (threadIdx.x >= kTokens)
-        return;
-    const int j = int(threadIdx.x);
-    float x[kTokens];
-#pragma unroll
-    for (int i = 0; i < kTokens; ++i) {
-        float sum = i == j ? 1.f : 0.f;
-#pragma unroll
-        for (int m = 0; m < i; m += 4) {
-            const float4 row = *reinterpret_cast<const float4*>(system + i * kSystemStride + m);
-            sum -= row.x * x[m];
-            if (m + 1 < i)
-                sum -= row.y * x[m + 1];
-            if (m + 2 < i)
-                sum -= row.z * x[m + 2];
-            if (m + 3 < i)
-                sum -= row.w * x[m + 3];
-        }
-        x[i] = sum;
-        inverse[i * kSquareStride + j] = __float2bfloat16(sum);
-    }
-}
-
-/// Writes a square of shared memory to the scratch array.
-__device__ __forceinline__ void storeSquare(Element16* to, const Element16* square)
-{
-    for (int i = int(threadIdx.x); i < kTokens * kTokens / 8; i += kThreads) {
-        const int row = i / 8, column = i % 8 * 8;
+    const int lane = int(threadIdx.x) % 32;
+    for (int i = lane; i < 32 * (block + 1); i += 32) {
+        const int row = block * 16 + i % 32 / 2, column = i / 32 * 16 + i % 2 * 8;
         *reinterpret_cast<uint4*>(to + row * kTokens + column) = *reinterpret_cast<const uint4*>(square + row * kSquareStride + column);
     }
 }
 
-/// The decayed queries and keys that the pass over the chunks reads, and G itself.
-template <int Key>
-__device__ void storeDecayed(const RecurrenceProblem& p, const Scratch& scratch, const Element16* query, const Element16* key, const float* sums,
-                             std::int64_t firstToken, std::int64_t head, std::int64_t slot, int rows)
+template <int Key, bool Delta>
+__global__ void __launch_bounds__(kThreads, 4) prepareKernel(RecurrenceProblem p, Scratch scratch)
 {
-    constexpr int kStride = Layout<Key, true>::kTileStride, kSums = Layout<Key, true>::kChannelStride;
-    const int keys = int(p.keyDim);
-    const float* total = sums + (kTokens - 1) * kSums;
-    for (int i = int(threadIdx.x); i < rows * keys; i += kThreads) {
-        const int row = i / keys, column = i % keys;
-        const std::int64_t at = ((firstToken + row) * p.heads + head) * p.keyDim + column;
-        const float sum = sums[row * kSums + column], in = expf(sum), k = __bfloat162float(key[row * kStride + column]);
-        scratch.queryIn[at] = __float2bfloat16(__bfloat162float(query[row * kStride + column]) * in);
-        scratch.keyOut[at] = __float2bfloat16(k * expf(total[column] - sum));
-        if (scratch.keyIn)
-            scratch.keyIn[at] = __float2bfloat16(k * in);
-        if (scratch.channelSums)
-            scratch.channelSums[at] = sum;
-    }
-    for (int column = int(threadIdx.x); column < keys; column += kThreads)
-        scratch.channelDecay[slot * p.keyDim + column] = expf(total[column]);
-}
-
-template <int Key, bool Delta, bool PerChannel>
-__global__ void __launch_bounds__(kThreads) prepareKernel(RecurrenceProblem p, Scratch scratch)
-{
-    using L = Layout<Key, PerChannel>;
+    using L = Layout<Key>;
     POSTNAS_SHARED_MEMORY(shared);
     auto* query = reinterpret_cast<Element16*>(shared + L::kQuery);
     auto* key = reinterpret_cast<Element16*>(shared + L::kKey);
-    auto* sums = reinterpret_cast<float*>(shared + L::kSums);
     auto* system = reinterpret_cast<float*>(shared + L::kSystem);
-    auto* attention = reinterpret_cast<Element16*>(shared + L::kAttention);
-    auto* inverse = reinterpret_cast<Element16*>(shared + L::kInverse);
+    auto* square = reinterpret_cast<Element16*>(shared + L::kSquare); // A, then X
     auto* gates = reinterpret_cast<float*>(shared + L::kGates);
 
     const std::int64_t chunk = blockIdx.x, head = blockIdx.y, slot = chunk * p.heads + head;
@@ -201,82 +104,80 @@ __global__ void __launch_bounds__(kThreads) prepareKernel(RecurrenceProblem p, S
     const int rows = int(min(std::int64_t(kTokens), sequence.length - before));
     const std::int64_t firstToken = sequence.first + before;
     const std::int64_t offset = (firstToken * p.heads + head) * p.keyDim, stride = p.heads * p.keyDim;
-    copyTile<kThreads>(query, L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.q) + offset, stride, rows, int(p.keyDim));
-    copyTile<kThreads>(key, L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.k) + offset, stride, rows, int(p.keyDim));
+    copyRows<Key>(query, static_cast<const Element16*>(p.q) + offset, stride, rows, int(p.keyDim));
+    copyRows<Key>(key, static_cast<const Element16*>(p.k) + offset, stride, rows, int(p.keyDim));
     commitCopies();
 
     const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
     if (warp == 0)
         scalarGates(p, firstToken, head, rows, gates);
-    if (PerChannel)
-        for (int c = int(threadIdx.x); c < Key; c += kThreads) {
-            float sum = 0;
-            for (int i = 0; i < kTokens; ++i) {
-                if (i < rows && c < p.keyDim)
-                    sum += p.g[((firstToken + i) * p.heads + head) * p.keyDim + c];
-                sums[i * L::kChannelStride + c] = sum;
-            }
-        }
     waitCopies<0>();
     __syncthreads();
 
-    // Warp w makes the 16 rows of block w.
+    // Warp w makes 16 rows of A and 16 of the system, together the same number of 16 x 16 products for every warp.
+    const int queryBlock = warp, keyBlock = 3 - warp;
     float forQuery[8][4] = {}, forKey[8][4] = {};
-    if constexpr (PerChannel) {
-        if (warp > 0)
-            rowProductsPerChannel<Key>(forQuery, forKey, query, key, sums, warp, Delta);
-    } else {
-        rowProducts<Key>(forQuery, query, key, warp);
-        if (Delta)
-            rowProducts<Key>(forKey, key, key, warp);
-    }
-    const float* beta = gates + kBeta * kTokens;
-    for (int n = 0; n < 8; ++n)
-        for (int e = 0; e < 4; ++e) {
-            const int i = warp * 16 + lane / 4 + e / 2 * 8, j = n * 8 + lane % 4 * 2 + e % 2;
-            if (PerChannel && j / 16 == warp)
-                continue;
-            const float decay = PerChannel ? 1.f : expf(fminf(gates[i] - gates[j], 0.f));
-            attention[i * kSquareStride + j] = __float2bfloat16(j <= i ? p.scale * forQuery[n][e] * decay : 0.f);
-            if (Delta)
-                system[i * kSystemStride + j] = j < i ? beta[i] * forKey[n][e] * decay : 0.f;
-        }
-    if constexpr (PerChannel)
-        diagonalPerChannel<Key>(query, key, sums, warp, p.scale, beta, attention, system);
-    __syncthreads();
-
+    rowProducts<Key>(forQuery, query, key, queryBlock);
     if (Delta)
-        invert(system, inverse);
-    storeSquare(scratch.attention + slot * kTokens * kTokens, attention);
-    for (int i = int(threadIdx.x); i < 4 * kTokens; i += kThreads)
-        scratch.gates[slot * 4 * kTokens + i] = gates[i];
-    if constexpr (PerChannel)
-        storeDecayed<Key>(p, scratch, query, key, sums, firstToken, head, slot, rows);
+        rowProducts<Key>(forKey, key, key, keyBlock);
+    __syncthreads();
+    const float* beta = gates + kBeta * kTokens;
+    const auto eachPair = [&](const float (&x)[8][4], int block, auto&& f) {
+        const int i = block * 16 + lane / 4, c = lane % 4 * 2;
+        const float upper = gates[i], lower = gates[i + 8];
+        const auto decay = [](float a, float b) { return __expf(fminf(a - b, 0.f)); };
+#pragma unroll
+        for (int n = 0; n < 8; ++n) {
+            if (n / 2 > block)
+                continue;
+            const int j = n * 8 + c;
+            const float2 sum = *reinterpret_cast<const float2*>(gates + j);
+            f(i, j, x[n][0] * decay(upper, sum.x), x[n][1] * decay(upper, sum.y));
+            f(i + 8, j, x[n][2] * decay(lower, sum.x), x[n][3] * decay(lower, sum.y));
+        }
+    };
+    eachPair(forQuery, queryBlock, [&](int i, int j, float left, float right) {
+        *reinterpret_cast<std::uint32_t*>(square + i * kSquareStride + j) =
+            pack<Element16>(j <= i ? p.scale * left : 0.f, j + 1 <= i ? p.scale * right : 0.f);
+    });
+    if (Delta)
+        eachPair(forKey, keyBlock, [&](int i, int j, float left, float right) {
+            *reinterpret_cast<float2*>(system + i * kSystemStride + j) = make_float2(j < i ? beta[i] * left : 0.f, j + 1 < i ? beta[i] * right : 0.f);
+        });
+    __syncwarp();
+    storeRows(scratch.attention + slot * kTokens * kTokens, square, queryBlock);
+    for (int i = int(threadIdx.x) * 4; i < 4 * kTokens; i += kThreads * 4)
+        *reinterpret_cast<float4*>(scratch.gates + slot * 4 * kTokens + i) = *reinterpret_cast<const float4*>(gates + i);
     if (Delta) {
         __syncthreads();
-        storeSquare(scratch.inverse + slot * kTokens * kTokens, inverse);
+        invertBlock(system, square, warp);
+        __syncthreads();
+        if (warp < 3)
+            invertBelow(system, square, warp);
+        __syncthreads();
+        storeRows(scratch.inverse + slot * kTokens * kTokens, square, warp);
     }
 }
 
-template <int Key, bool Delta, bool PerChannel>
+template <int Key, bool Delta>
 cudaError_t prepare(const RecurrenceProblem& p, const Scratch& scratch, cudaStream_t stream)
 {
     const dim3 grid(unsigned(chunkCount(p)), unsigned(p.heads));
-    return launch(prepareKernel<Key, Delta, PerChannel>, grid, dim3(kThreads), Layout<Key, PerChannel>::kBytes, stream, p, scratch);
+    return launch(prepareKernel<Key, Delta>, grid, dim3(kThreads), Layout<Key>::kBytes, stream, p, scratch);
 }
 
 template <int Key>
 cudaError_t prepare(const RecurrenceProblem& p, const Scratch& scratch, cudaStream_t stream)
 {
-    if (p.gatePerChannel)
-        return p.beta ? prepare<Key, true, true>(p, scratch, stream) : prepare<Key, false, true>(p, scratch, stream);
-    return p.beta ? prepare<Key, true, false>(p, scratch, stream) : prepare<Key, false, false>(p, scratch, stream);
+    return p.beta ? prepare<Key, true>(p, scratch, stream) : prepare<Key, false>(p, scratch, stream);
 }
 
 } // namespace
 
 cudaError_t launchPrepare(const RecurrenceProblem& p, const Scratch& scratch, cudaStream_t stream)
 {
+    if (p.gatePerChannel)
+        return launchPrepareChannels(p, scratch, stream);
     return forKeyWidth(p.keyDim, [&](auto width) { return prepare<decltype(width)::value>(p, scratch, stream); });
 }
 

@@ -26,15 +26,11 @@ public:
         if (chunks > 0)
             copy(chunks - 1, gradients.gradO);
         for (std::int64_t i = chunks - 1; i >= 0; --i) {
-            if (i > 0) {
+            waitCopies<0>();
+            __syncthreads();
+            if (i > 0)
                 copy(i - 1, gradients.gradO);
-                waitCopies<1>();
-            } else {
-                waitCopies<0>();
-            }
-            __syncthreads();
             retreat(i);
-            __syncthreads();
         }
         if (gradients.initialState)
             storeState(gradients.initialState);
@@ -140,7 +136,6 @@ private:
             for (int e = 0; e < 4; ++e)
                 gradient[n][e] = 0.f;
         multiplyTransposed(gradient, packed, tile(chunk, S::kInverse));
-        storeColumns(chunk, gradient, backward.errors);
 #pragma unroll
         for (int n = 0; n < 8; ++n)
 #pragma unroll

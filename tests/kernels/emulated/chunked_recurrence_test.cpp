@@ -48,7 +48,7 @@ Inputs makeInputs(const Case& c)
     if (c.gate == 4)
         in.g = -at::rand({c.batch, c.length, c.heads, c.key}) * c.gateScale;
     if (c.delta)
-        in.beta = at::rand({c.batch, c.length, c.heads});
+        in.beta = (at::rand({c.batch, c.length, c.heads}) * 1.2 - 0.2).clamp_min(0); // some tokens write nothing
     const std::int64_t sequences = c.starts.empty() ? c.batch : std::int64_t(c.starts.size()) - 1;
     if (c.initialState)
         in.state = at::randn({sequences, c.heads, c.key, c.value});
@@ -171,6 +171,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ChunkedRecurrence,
                                          Case{1, 80, 1, 192, 16, 3, true, true}, Case{1, 70, 1, 256, 16, 3, true, true},
                                          Case{1, 70, 1, 256, 16, 4, false, true}, Case{1, 66, 1, 40, 8, 3, true, true},
                                          Case{1, 140, 1, 64, 16, 3, true, true, 60.0}, Case{1, 140, 1, 64, 16, 4, true, true, 60.0},
+                                         Case{1, 90, 2, 128, 72, 4, false, true}, Case{1, 75, 1, 128, 40, 4, true, true},
+                                         Case{1, 70, 1, 192, 40, 4, true, false}, Case{1, 131, 1, 96, 40, 4, false, false, 30.0},
                                          Case{0, 5, 2, 64, 16, 3, true, false}, Case{2, 0, 1, 64, 16, 3, true, true},
                                          Case{1, 205, 2, 64, 16, 3, true, true, 0.1, {0, 1, 65, 65, 193, 205}},
                                          Case{1, 150, 1, 64, 16, 4, false, false, 0.1, {0, 64, 150}}),

@@ -1,0 +1,94 @@
+// What the kernels for a decay of each channel share: running sums of the log decay, and its factors as products of numbers at most one.
+//
+// exp(G_i - G_j) depends on the channel, so it has to go into the factors of a product over channels, and exp(G_i) exp(-G_j) overflows. So
+// the pairs j < i of a chunk are sorted by the largest power of two h in which i and j differ: such a pair lies in the two halves of one
+// aligned group of 2h tokens, and with the last token a of the group's first half as anchor, exp(G_i - G_j) = exp(G_i - G_a) exp(G_a - G_j)
+// has two factors that are at most one. On each of the six levels h every token has one factor, f_t = exp(-|G_t - G_a(t)|), whether it is
+// the later one of its pairs (bit h set: "left", as it is the left operand of the products) or the earlier one ("right").
+#pragma once
+
+#include "kernels/linear_recurrence/chunk.cuh"
+
+namespace postnas::ops::cuda::chunk {
+
+/// Running sums are kept in shared memory as powers of two, [token][Key + 8].
+template <int Key>
+constexpr int kSumStride = Key + 8;
+
+/// 2^x, 0 for very negative x.
+__device__ __forceinline__ float powerOfTwo(float x)
+{
+#ifdef POSTNAS_CUDA_EMULATION
+    return std::exp2(x);
+#else
+    float out;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
+    return out;
+#endif
+}
+
+/// Two pairs of 16-bit numbers, multiplied one by one.
+__device__ __forceinline__ std::uint32_t multiplyPairs(std::uint32_t a, std::uint32_t b)
+{
+    const __nv_bfloat162 out = __hmul2(*reinterpret_cast<const __nv_bfloat162*>(&a), *reinterpret_cast<const __nv_bfloat162*>(&b));
+    return *reinterpret_cast<const std::uint32_t*>(&out);
+}
+
+/// The token that the pairs of a level meet at.
+__device__ __forceinline__ int anchorOf(int token, int level) { return (token & ~(2 * level - 1)) + level - 1; }
+
+/// f of two neighbouring channels; both addresses are of their sums.
+__device__ __forceinline__ float2 levelFactor(const float* token, const float* anchor)
+{
+    const float2 g = *reinterpret_cast<const float2*>(token), a = *reinterpret_cast<const float2*>(anchor);
+    return {powerOfTwo(-fabsf(g.x - a.x)), powerOfTwo(-fabsf(g.y - a.y))};
+}
+
+/// How a block of Threads shares the columns of a [64 tokens, Key] array: each thread has a run of tokens of one channel.
+template <int Key, int Threads>
+struct ChannelRuns {
+    static_assert(Threads >= Key);
+    static constexpr int kRuns = Threads >= 4 * Key ? 4 : Threads >= 2 * Key ? 2 : 1, kRun = kTokens / kRuns;
+    int channel = int(threadIdx.x) % Key, run = int(threadIdx.x) / Key;
+    __device__ bool active() const { return run < kRuns; }
+};
+
+/// Fills `sums` from g [token, head, key] (times log2 e); tokens and channels that are not there do not decay. `ends` has room for 4 Key
+/// numbers. All threads call it, and wait for one another before they read.
+template <int Key, int Threads>
+__device__ void sumChannels(const RecurrenceProblem& p, std::int64_t firstToken, std::int64_t head, int rows, float* sums, float* ends)
+{
+    using Runs = ChannelRuns<Key, Threads>;
+    const Runs at;
+    float* to = sums + at.run * Runs::kRun * kSumStride<Key> + at.channel;
+    if (at.active()) {
+        const float* g = p.g + ((firstToken + at.run * Runs::kRun) * p.heads + head) * p.keyDim + at.channel;
+        const std::int64_t stride = p.heads * p.keyDim;
+        const int left = at.channel < p.keyDim ? rows - at.run * Runs::kRun : 0;
+        float sum = 0;
+#pragma unroll 1
+        for (int i = 0; i < Runs::kRun; i += 16) {
+            float x[16];
+#pragma unroll
+            for (int j = 0; j < 16; ++j)
+                x[j] = i + j < left ? g[(i + j) * stride] : 0.f;
+#pragma unroll
+            for (int j = 0; j < 16; ++j) {
+                sum += x[j] * 1.4426950408889634f;
+                to[(i + j) * kSumStride<Key>] = sum;
+            }
+        }
+        ends[at.run * Key + at.channel] = sum;
+    }
+    __syncthreads();
+    if (at.active() && at.run > 0) {
+        float before = 0;
+        for (int i = 0; i < at.run; ++i)
+            before += ends[i * Key + at.channel];
+#pragma unroll 16
+        for (int i = 0; i < Runs::kRun; ++i)
+            to[i * kSumStride<Key>] += before;
+    }
+}
+
+} // namespace postnas::ops::cuda::chunk

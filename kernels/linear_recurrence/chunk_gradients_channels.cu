@@ -1,0 +1,353 @@
+// The gradients of chunk_gradients.cu where each channel has its own decay. D depends on the channel then, so dA and dM are kept without it, and
+// the products with queries and keys go level by level (chunk_channels.cuh): with W a square's numbers of one level, mirrored at the diagonal,
+//   x = f (W (f y)),   y_t = k_t for earlier and q_t for later tokens (dM: k_t for both)
+// holds the part of dQ (dM: T) for later tokens and that of P for earlier ones.
+#include "kernels/linear_recurrence/chunk_gradients.cuh"
+
+namespace postnas::ops::cuda::chunk {
+namespace {
+
+constexpr int kStages = 2, kUnrollApart = 2;
+constexpr int larger(int a, int b) { return a > b ? a : b; }
+
+template <int Key, bool Delta>
+class ChannelGradients : ChunkGradients<Key, Delta, kStages> {
+    using Base = ChunkGradients<Key, Delta, kStages>;
+    using typename Base::Rows;
+    using Base::kTiles, Base::kKeyTile, Base::kKeyStride, Base::kSquare, Base::kStage;
+    using Base::p, Base::scratch, Base::out, Base::head, Base::slot, Base::first, Base::rows, Base::warp, Base::block, Base::half, Base::r, Base::c;
+    using Base::fromState, Base::taken, Base::given;
+    using Base::find, Base::tile, Base::floats, Base::token, Base::channel, Base::pair, Base::copyKeys, Base::storeKeys;
+
+    /// Squares that are multiplied with queries and keys: dA, and with the delta rule dM.
+    static constexpr int kSquares = Delta ? 2 : 1;
+    static constexpr int kAtOnce = 1; ///< levels inside 16 tokens
+    /// f y of levels 32 and 16, of all tokens; later of kAtOnce levels, of 16 tokens and channels of each warp.
+    static constexpr int kOwnStride = 24, kOwnTile = 16 * kOwnStride * 2, kOwn = kAtOnce * kSquares * kOwnTile,
+                         kDecayed = larger(2 * kSquares * kKeyTile, 8 * kOwn);
+    static constexpr int kSums = 0, kGates = kSums + kTokens * kSumStride<Key> * 4, kTotals = kGates + (Delta ? kTokens * 4 : 0),
+                         kStagesAt = kTotals + 4 * Key * 4, kQuery = kStagesAt, kKey = kQuery + kKeyTile, kAttention = kKey + kKeyTile,
+                         kSystem = kAttention + kSquare, kDecayedAt = kAttention + kSquares * kSquare, kEnds = kDecayedAt;
+
+public:
+    using Base::kThreads;
+    static constexpr int kBytes = larger(kStagesAt + kStages * kStage, kDecayedAt + kDecayed);
+
+    using Base::Base;
+
+    __device__ void run()
+    {
+        if (!find())
+            return;
+        this->multiplyValues(kStagesAt);
+        copyKeys(kQuery, p.q);
+        copyKeys(kKey, p.k);
+        commitCopies();
+        // With a decay of each channel D is put in later, where the channel is known.
+        this->storeSquares(kAttention, kSystem, [](int, int) { return 1.f; });
+        if (Delta)
+            this->storeBetaGradient([&](int i) { return scratch.gates[(slot * 4 + kBeta) * kTokens + i]; });
+        sumChannels<Key, kThreads>(p, first, head, rows, floats(kSums), floats(kEnds));
+        waitCopies<0>();
+        __syncthreads();
+
+        scaleInter();
+        apart();
+        __syncthreads();
+        near();
+        __syncthreads();
+        finish();
+    }
+
+private:
+    __device__ const float* sumsAt(int token, int n) const { return floats(kSums) + token * kSumStride<Key> + channel(n, 0); }
+    __device__ static __forceinline__ void put(Element16* to, std::uint32_t x) { *reinterpret_cast<std::uint32_t*>(to) = x; }
+
+    /// The parts of the states get their decay; dG_C of the channels goes to the totals, summed over each block of 16 tokens.
+    __device__ __forceinline__ void scaleInter()
+    {
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n) {
+            float sum[2] = {};
+            const float2 total = *reinterpret_cast<const float2*>(sumsAt(kTokens - 1, n));
+#pragma unroll
+            for (int e = 0; e < 4; e += 2) {
+                const float2 g = *reinterpret_cast<const float2*>(sumsAt(token(e), n)), k = unpack<Element16>(pair(kKey, n, e));
+                const float in[2] = {powerOfTwo(g.x), powerOfTwo(g.y)}, out[2] = {powerOfTwo(total.x - g.x), powerOfTwo(total.y - g.y)};
+#pragma unroll
+                for (int i = 0; i < 2; ++i) {
+                    fromState[n][e + i] *= p.scale * in[i];
+                    given[n][e + i] *= out[i];
+                    if (Delta)
+                        taken[n][e + i] *= -in[i];
+                    sum[i] += given[n][e + i] * (i ? k.y : k.x);
+                }
+            }
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+                for (int step = 4; step < 32; step *= 2)
+                    sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], step);
+                if (r == 0)
+                    floats(kTotals)[block * Key + channel(n, i)] = sum[i];
+            }
+        }
+    }
+
+    /// Pairs of levels 32 and 16: whole squares of 16 x 16. All tokens of a warp are the later or the earlier ones of their pairs.
+    __device__ __forceinline__ void apart()
+    {
+#pragma unroll
+        for (int l = 0; l < 2; ++l) {
+            const int level = 32 >> l, anchor = anchorOf(block * 16, level);
+            const bool later = (block * 16 & level) != 0;
+#pragma unroll kUnrollApart
+            for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+                for (int e = 0; e < 4; e += 2) {
+                    const float2 f = levelFactor(sumsAt(token(e), n), sumsAt(anchor, n));
+                    const std::uint32_t factor = pack<Element16>(f.x, f.y), key = multiplyPairs(pair(kKey, n, e), factor);
+                    pair(kDecayedAt + l * kSquares * kKeyTile, n, e) = later ? multiplyPairs(pair(kQuery, n, e), factor) : key;
+                    if (Delta)
+                        pair(kDecayedAt + (l * kSquares + 1) * kKeyTile, n, e) = key;
+                }
+        }
+        __syncthreads();
+#pragma unroll
+        for (int l = 0; l < 2; ++l) {
+            const int level = 32 >> l;
+            if (block * 16 & level) {
+                addApart<true>(fromState, l, 0);
+                if (Delta)
+                    addApart<true>(taken, l, 1);
+            } else {
+                addApart<false>(given, l, 0);
+                if (Delta)
+                    addApart<false>(given, l, 1);
+            }
+        }
+    }
+    /// x += f (W (f y)) of square `which`.
+    template <bool Later>
+    __device__ __forceinline__ void addApart(Rows& x, int l, int which)
+    {
+        const int level = 32 >> l, anchor = anchorOf(block * 16, level), partners = 2 >> l;
+        const int square = which == 0 ? kAttention : kSystem, y = kDecayedAt + (l * kSquares + which) * kKeyTile;
+        const int partner = (block & ~(2 * partners - 1)) + (Later ? 0 : partners); // the first block of the group's other half
+        std::uint32_t w[2][4];
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+            if (i < partners) {
+                if constexpr (Later)
+                    loadTiles<false>(w[i], squareByColumns(tile(square), kSquareStride, block * 16, (partner + i) * 16));
+                else
+                    loadTiles<true>(w[i], squareByRows(tile(square), kSquareStride, (partner + i) * 16, block * 16));
+            }
+#pragma unroll
+        for (int n = 0; n < kTiles; n += 2) {
+            float product[2][4] = {};
+#pragma unroll
+            for (int i = 0; i < 2; ++i)
+                if (i < partners) {
+                    std::uint32_t b[4];
+                    loadTiles<true>(b, squareByColumns(tile(y), kKeyStride, (partner + i) * 16, half * (Key / 2) + n * 8));
+                    multiply<Element16>(product[0], w[i], b[0], b[1]);
+                    multiply<Element16>(product[1], w[i], b[2], b[3]);
+                }
+#pragma unroll
+            for (int m = 0; m < 2; ++m)
+#pragma unroll
+                for (int e = 0; e < 4; e += 2) {
+                    const float2 f = levelFactor(sumsAt(token(e), n + m), sumsAt(anchor, n + m));
+                    x[n + m][e] += f.x * product[m][e];
+                    x[n + m][e + 1] += f.y * product[m][e + 1];
+                }
+        }
+    }
+
+    /// Pairs inside this warp's 16 tokens: levels 8, 4, 2 and 1, and the diagonal.
+    __device__ __forceinline__ void near()
+    {
+        std::uint32_t below[kSquares][4], above[kSquares][4];
+#pragma unroll
+        for (int s = 0; s < kSquares; ++s) {
+            loadTiles<false>(below[s], squareByColumns(tile(kAttention + s * kSquare), kSquareStride, block * 16, block * 16));
+            loadTiles<true>(above[s], squareByRows(tile(kAttention + s * kSquare), kSquareStride, block * 16, block * 16));
+#pragma unroll
+            for (int e = 0; e < 4; e += 3) { // mirrored; level 8 needs below[1] and above[2] as they are
+                const std::uint32_t low = r > c ? below[s][e] : above[s][e], high = r > c + 1 ? below[s][e] : above[s][e];
+                below[s][e] = (low & 0xffffu) | (high & 0xffff0000u);
+            }
+        }
+        const float diagonal[2] = {__bfloat162float(tile(kAttention)[token(0) * (kSquareStride + 1)]),
+                                   __bfloat162float(tile(kAttention)[token(2) * (kSquareStride + 1)])};
+#pragma unroll 1
+        for (int n = 0; n < kTiles; n += 2)
+            nearChannels(n, below, above, diagonal);
+    }
+
+    /// The same for 16 channels.
+    __device__ __forceinline__ void nearChannels(int at, const std::uint32_t (&mirrored)[kSquares][4], const std::uint32_t (&above)[kSquares][4],
+                                                 const float (&diagonal)[2])
+    {
+        float later[2][4] = {}, earlier[2][4] = {}, laterKeys[2][4] = {};
+        auto* own = tile(kDecayedAt + warp * kOwn);
+#pragma unroll
+        for (int m = 0; m < 2; ++m)
+#pragma unroll
+            for (int e = 0; e < 4; e += 2) {
+                const float2 q = unpack<Element16>(pair(kQuery, at + m, e)), k = unpack<Element16>(pair(kKey, at + m, e));
+                later[m][e] = diagonal[e / 2] * k.x;
+                later[m][e + 1] = diagonal[e / 2] * k.y;
+                earlier[m][e] = diagonal[e / 2] * q.x;
+                earlier[m][e + 1] = diagonal[e / 2] * q.y;
+            }
+#pragma unroll
+        for (int first = 8; first > 0; first >>= kAtOnce) {
+            float2 f[kAtOnce][2][2];
+            __syncwarp();
+#pragma unroll
+            for (int l = 0; l < kAtOnce; ++l)
+#pragma unroll
+                for (int m = 0; m < 2; ++m)
+#pragma unroll
+                    for (int e = 0; e < 4; e += 2) {
+                        const int level = first >> l;
+                        f[l][m][e / 2] = levelFactor(sumsAt(token(e), at + m), sumsAt(anchorOf(token(e), level), at + m));
+                        const std::uint32_t factor = pack<Element16>(f[l][m][e / 2].x, f[l][m][e / 2].y),
+                                            key = pair(kKey, at + m, e), query = pair(kQuery, at + m, e);
+                        Element16* to = own + l * kSquares * (kOwnTile / 2) + (r + e / 2 * 8) * kOwnStride + m * 8 + c;
+                        put(to, multiplyPairs(isLater(e, level) ? query : key, factor));
+                        if (Delta)
+                            put(to + kOwnTile / 2, multiplyPairs(key, factor));
+                    }
+            __syncwarp();
+#pragma unroll
+            for (int l = 0; l < kAtOnce; ++l)
+#pragma unroll
+                for (int s = 0; s < kSquares; ++s) {
+                    const int level = first >> l;
+                    std::uint32_t w[4] = {0, 0, 0, 0}, b[4];
+                    if (level == 8) {
+                        w[1] = mirrored[s][1];
+                        w[2] = above[s][2];
+                    } else {
+                        const int low = r ^ c, high = r ^ (c + 1);
+                        const std::uint32_t mask =
+                            (low >= level && low < 2 * level ? 0xffffu : 0u) | (high >= level && high < 2 * level ? 0xffff0000u : 0u);
+                        w[0] = mirrored[s][0] & mask;
+                        w[3] = mirrored[s][3] & mask;
+                    }
+                    loadTiles<true>(b, squareByColumns(own + (l * kSquares + s) * (kOwnTile / 2), kOwnStride, 0, 0));
+                    float product[2][4] = {};
+                    multiply<Element16>(product[0], w, b[0], b[1]);
+                    multiply<Element16>(product[1], w, b[2], b[3]);
+#pragma unroll
+                    for (int m = 0; m < 2; ++m)
+#pragma unroll
+                        for (int e = 0; e < 4; ++e) {
+                            const float2 both = f[l][m][e / 2];
+                            const float x = product[m][e] * (e % 2 ? both.y : both.x);
+                            (s == 0 ? later : laterKeys)[m][e] += isLater(e, level) ? x : 0.f;
+                            earlier[m][e] += isLater(e, level) ? 0.f : x;
+                        }
+                }
+        }
+        // Registers have no index at run time.
+#pragma unroll
+        for (int n = 0; n < kTiles; n += 2)
+            if (n == at)
+#pragma unroll
+                for (int m = 0; m < 2; ++m)
+#pragma unroll
+                    for (int e = 0; e < 4; ++e) {
+                        fromState[n + m][e] += later[m][e];
+                        given[n + m][e] += earlier[m][e];
+                        if (Delta)
+                            taken[n + m][e] += laterKeys[m][e];
+                    }
+    }
+    /// Whether the token of result e is the later one of its pairs of a level inside 16 tokens.
+    __device__ bool isLater(int e, int level) const { return level == 8 ? e >= 2 : (r & level) != 0; }
+
+    /// Stores the gradients of queries and keys, and dG, summed from each token to the end of the chunk.
+    __device__ __forceinline__ void finish()
+    {
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+            for (int e = 0; e < 4; e += 2) {
+                const float2 q = unpack<Element16>(pair(kQuery, n, e)), k = unpack<Element16>(pair(kKey, n, e));
+                *reinterpret_cast<float2*>(floats(kSums) + token(e) * kSumStride<Key> + channel(n, 0)) = {
+                    q.x * fromState[n][e] + k.x * (taken[n][e] - given[n][e]), q.y * fromState[n][e + 1] + k.y * (taken[n][e + 1] - given[n][e + 1])};
+                pair(kQuery, n, e) = pack<Element16>(fromState[n][e], fromState[n][e + 1]);
+                pair(kKey, n, e) = pack<Element16>(given[n][e] + taken[n][e], given[n][e + 1] + taken[n][e + 1]);
+            }
+        if (out.g != nullptr)
+            this->eachStateProduct([&](int key, float sum) {
+                if (key < p.keyDim)
+                    floats(kTotals)[key] += sum * scratch.channelDecay[slot * p.keyDim + key];
+            });
+        __syncthreads();
+        storeKeys(kQuery, out.q);
+        storeKeys(kKey, out.k);
+        if (out.g == nullptr)
+            return;
+        using Runs = ChannelRuns<Key, kThreads>;
+        const Runs at;
+        float* own = floats(kSums) + at.run * Runs::kRun * kSumStride<Key> + at.channel;
+        if (at.active()) {
+            float sum = 0;
+#pragma unroll 16
+            for (int i = Runs::kRun - 1; i >= 0; --i) {
+                sum += own[i * kSumStride<Key>];
+                own[i * kSumStride<Key>] = sum;
+            }
+            floats(kEnds)[at.run * Key + at.channel] = sum;
+        }
+        __syncthreads();
+        if (at.active() && at.channel < p.keyDim) {
+            float after = 0;
+            for (int i = 0; i < 4; ++i)
+                after += floats(kTotals)[i * Key + at.channel];
+            for (int i = at.run + 1; i < Runs::kRuns; ++i)
+                after += floats(kEnds)[i * Key + at.channel];
+            const std::int64_t stride = p.heads * p.keyDim;
+            float* g = out.g + ((first + at.run * Runs::kRun) * p.heads + head) * p.keyDim + at.channel;
+            const int left = min(Runs::kRun, rows - at.run * Runs::kRun);
+#pragma unroll 8
+            for (int i = 0; i < left; ++i)
+                g[i * stride] = own[i * kSumStride<Key>] + after;
+        }
+    }
+};
+
+template <int Key, bool Delta>
+__global__ void __launch_bounds__(256, !Delta && Key <= 128 ? 2 : 1)
+    channelGradientsKernel(RecurrenceProblem p, Scratch scratch, BackwardScratch backward, ChunkedGradients out)
+{
+    POSTNAS_SHARED_MEMORY(shared);
+    ChannelGradients<Key, Delta>(p, scratch, backward, out, shared).run();
+}
+
+template <int Key, bool Delta>
+cudaError_t gradientsPerChannel(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& out,
+                                cudaStream_t stream)
+{
+    using G = ChannelGradients<Key, Delta>;
+    return launch(channelGradientsKernel<Key, Delta>, dim3(unsigned(chunkCount(p)), unsigned(p.heads)), dim3(G::kThreads), G::kBytes, stream, p,
+                  scratch, backward, out);
+}
+
+} // namespace
+
+cudaError_t launchGradientsPerChannel(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward,
+                                      const ChunkedGradients& out, cudaStream_t stream)
+{
+    return forKeyWidth(p.keyDim, [&](auto width) {
+        constexpr int kKey = decltype(width)::value;
+        return p.beta ? gradientsPerChannel<kKey, true>(p, scratch, backward, out, stream)
+                      : gradientsPerChannel<kKey, false>(p, scratch, backward, out, stream);
+    });
+}
+
+} // namespace postnas::ops::cuda::chunk
