@@ -36,7 +36,8 @@ struct ThroughputRequest {
     std::string trace; ///< not empty: one prompt and one step more go through the profiler, into NAME.prefill-CONTEXT.json and NAME.decode-CONTEXT.json
 };
 
-/// One context length. Times are medians; what was not asked for stays 0.
+/// One context length. The time of a step is a median; that of a prompt is, on a GPU, of its second reading where the first took less than
+/// 20 s, since libraries make plans for shapes that are new to them. What was not asked for stays 0.
 struct ThroughputRow {
     std::int64_t context = 0, batch = 0;
     double stateBytes = 0;        ///< held for the whole batch, as allocated

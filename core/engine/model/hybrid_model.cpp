@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/engine/model/functional.h"
+#include "core/engine/model/trained_layer.h"
 #include "kernels/include/decode_operators.h"
 
 namespace postnas::engine {
@@ -188,6 +189,8 @@ torch::Tensor HybridModel::layer(int index, const Block& mixer, const torch::Ten
     const LayerWeights& w = m_layers[static_cast<std::size_t>(index)];
     const double epsilon = m_architecture.rmsNormEpsilon;
     const torch::Tensor mixed = hidden + mixer.forward(rmsNorm(hidden, w.inputNorm, epsilon), context, state);
+    if (mixed.is_cuda() && at::GradMode::is_enabled())
+        return feedForward(mixed, w.outputNorm, w.gate, w.up, w.down, epsilon);
     const torch::Tensor normed = rmsNorm(mixed, w.outputNorm, epsilon);
     return mixed + at::linear(at::silu(at::linear(normed, w.gate)) * at::linear(normed, w.up), w.down);
 }
@@ -203,11 +206,13 @@ torch::Tensor HybridModel::layersWithoutGradient(const torch::Tensor& embedded, 
         const LayerWeights& w = m_layers[i];
         const torch::Tensor mixed = mixer(static_cast<int>(i), mixers).forward(normed.view(shape), context, state ? state->m_layers[i].get() : nullptr);
         std::tie(hidden, normed) = ops::residualNorm(mixed.flatten(0, 1), hidden, w.outputNorm, epsilon);
-        const torch::Tensor out = at::linear(ops::swiGlu(at::linear(normed, w.gate), at::linear(normed, w.up)), w.down);
-        if (i + 1 < m_layers.size())
-            std::tie(hidden, normed) = ops::residualNorm(out, hidden, m_layers[i + 1].inputNorm, epsilon);
+        const torch::Tensor inner = ops::swiGlu(at::linear(normed, w.gate), at::linear(normed, w.up));
+        if (inner.scalar_type() == hidden.scalar_type()) // added while the product is written; not so under autocast
+            hidden.addmm_(inner, w.down.t());
         else
-            hidden = hidden + out;
+            hidden = hidden + at::linear(inner, w.down);
+        if (i + 1 < m_layers.size())
+            normed = rmsNorm(hidden, m_layers[i + 1].inputNorm, epsilon);
         if (visit)
             visit(static_cast<int>(i), hidden.view(shape));
     }
