@@ -84,6 +84,8 @@ protected:
     virtual std::vector<std::string> inputProjections() const = 0;
     /// The product with the weight `NAME.weight`, plus `NAME.bias` where there is one.
     ops::TokenProduct product(const std::string& name, bool silu = false) const;
+    /// hidden [batch, length, hiddenSize] through all of inputProjections(); differentiable.
+    std::vector<torch::Tensor> projected(const torch::Tensor& hidden) const;
     /// norm(hidden) through all of inputProjections(); the one named `silu`, if any, through silu too.
     std::vector<torch::Tensor> projectInputs(const torch::Tensor& hidden, const ops::TokenNorm& norm, const std::string& silu = {}) const;
 

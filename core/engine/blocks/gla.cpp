@@ -27,10 +27,11 @@ public:
 
     torch::Tensor forward(const torch::Tensor& hidden, const ForwardContext&, BlockState* state) const override
     {
-        const torch::Tensor q = projectHeads(hidden, "q_proj", m_keyDim);
-        const torch::Tensor k = shared(projectHeads(hidden, "k_proj", m_keyDim));
-        const torch::Tensor v = shared(projectHeads(hidden, "v_proj", m_valueDim));
-        const torch::Tensor gate = project(project(hidden, "gk_proj.0"), "gk_proj.1").unflatten(-1, {-1, m_keyDim});
+        const std::vector<torch::Tensor> inputs = projected(hidden);
+        const torch::Tensor q = inputs[0].unflatten(-1, {-1, m_keyDim});
+        const torch::Tensor k = shared(inputs[1].unflatten(-1, {-1, m_keyDim}));
+        const torch::Tensor v = shared(inputs[2].unflatten(-1, {-1, m_valueDim}));
+        const torch::Tensor gate = project(inputs[3], "gk_proj.1").unflatten(-1, {-1, m_keyDim});
         const torch::Tensor logGate = at::log_sigmoid(gate.to(torch::promoteTypes(gate.scalar_type(), torch::kFloat32)));
         const torch::Tensor g = shared(logGate / m_spec.real("gate_logit_normalizer"));
 
@@ -41,7 +42,7 @@ public:
             held->recurrent = final.detach();
         if (!m_outputGate)
             return output(o, "g_norm", {}, hidden.scalar_type());
-        return output(o, "g_norm_swish_gate", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
+        return output(o, "g_norm_swish_gate", inputs[4].unflatten(-1, {-1, m_valueDim}), hidden.scalar_type());
     }
 
     void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/engine/blocks/block.h"
 #include "core/engine/model/functional.h"
+#include "core/engine/model/trained_layer.h"
 #include "kernels/include/decode_operators.h"
 #include "kernels/include/prefill_operators.h"
 
@@ -93,9 +94,9 @@ protected:
     Projected projections(const torch::Tensor& hidden, const ForwardContext& context) const
     {
         const Architecture& a = *m_architecture;
-        torch::Tensor q = projectHeads(hidden, "q_proj", a.attentionHeads);
-        torch::Tensor k = projectHeads(hidden, "k_proj", a.keyValueHeads);
-        const torch::Tensor v = projectHeads(hidden, "v_proj", a.keyValueHeads);
+        const std::vector<torch::Tensor> inputs = projected(hidden);
+        torch::Tensor q = inputs[0].unflatten(-1, {-1, a.headDim}), k = inputs[1].unflatten(-1, {-1, a.headDim});
+        const torch::Tensor v = inputs[2].unflatten(-1, {-1, a.headDim});
         if (!at::GradMode::is_enabled()) {
             std::tie(q, k) = ops::rotate(q, k, headNorm("q_norm.weight"), headNorm("k_norm.weight"), a.rmsNormEpsilon, context.cosine, context.sine);
             return {q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)};
@@ -104,8 +105,12 @@ protected:
             q = rmsNorm(q, weight("q_norm.weight"), a.rmsNormEpsilon);
             k = rmsNorm(k, weight("k_norm.weight"), a.rmsNormEpsilon);
         }
-        q = applyRotary(q, context.cosine, context.sine);
-        k = applyRotary(k, context.cosine, context.sine);
+        if (q.is_cuda()) {
+            std::tie(q, k) = rotated(q, k, context.cosine, context.sine);
+        } else {
+            q = applyRotary(q, context.cosine, context.sine);
+            k = applyRotary(k, context.cosine, context.sine);
+        }
         return {q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)};
     }
 

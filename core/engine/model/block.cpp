@@ -3,6 +3,7 @@
 
 #include "core/architecture/block_description.h"
 #include "core/base/error.h"
+#include "core/engine/model/trained_layer.h"
 #include "core/engine/model/functional.h"
 
 namespace postnas::engine {
@@ -76,6 +77,20 @@ std::vector<torch::Tensor> Block::projectInputs(const torch::Tensor& hidden, con
     for (const std::string& name : inputProjections())
         products.push_back(product(name, name == silu));
     return ops::tokenProducts(hidden, norm, products);
+}
+
+std::vector<torch::Tensor> Block::projected(const torch::Tensor& hidden) const
+{
+    std::vector<torch::Tensor> weights, biases, out;
+    for (const std::string& name : inputProjections()) {
+        weights.push_back(weight(name + ".weight"));
+        biases.push_back(hasWeight(name + ".bias") ? weight(name + ".bias") : torch::Tensor());
+    }
+    if (hidden.is_cuda() && at::GradMode::is_enabled())
+        return projectedTogether(hidden, weights, biases);
+    for (std::size_t i = 0; i < weights.size(); ++i)
+        out.push_back(at::linear(hidden, weights[i], biases[i]));
+    return out;
 }
 
 void Block::initialise(torch::Generator& generator, const torch::TensorOptions& options)

@@ -6,6 +6,7 @@
 #include "core/engine/model/functional.h"
 #include "kernels/include/operators.h"
 #include "kernels/include/prefill_operators.h"
+#include "kernels/include/training_operators.h"
 
 namespace postnas::engine {
 
@@ -65,6 +66,11 @@ torch::Tensor RecurrentBlock::output(const torch::Tensor& o, const std::string& 
     if (!at::GradMode::is_enabled()) {
         const torch::Tensor y =
             ops::gatedNorm(o, weight(normName + ".weight"), gate.defined() ? std::optional(gate) : std::nullopt, m_spec.real("norm_eps"));
+        return project(y.flatten(2).to(type), "o_proj");
+    }
+    if (o.is_cuda()) {
+        const torch::Tensor y = ops::differentiableGatedNorm(o, weight(normName + ".weight").to(o.scalar_type()),
+                                                             gate.defined() ? std::optional(gate) : std::nullopt, m_spec.real("norm_eps"));
         return project(y.flatten(2).to(type), "o_proj");
     }
     const torch::ScalarType wide = torch::promoteTypes(o.scalar_type(), torch::kFloat32);

@@ -2,6 +2,7 @@
 #include "core/engine/training/losses.h"
 
 #include "core/engine/training/head_loss.h"
+#include "kernels/include/training_operators.h"
 
 namespace postnas::engine {
 
@@ -23,6 +24,11 @@ torch::Tensor featureDistillationLoss(const std::vector<torch::Tensor>& student,
     const torch::Tensor mask = valid.unsqueeze(-1);
     torch::Tensor sum;
     for (std::size_t i = 0; i < student.size(); ++i) {
+        if (student[i].is_cuda()) {
+            const torch::Tensor part = ops::relativeDistance(student[i].flatten(0, 1), teacher[i].flatten(0, 1), valid.flatten());
+            sum = sum.defined() ? sum + part : part;
+            continue;
+        }
         const torch::Tensor t = teacher[i].to(torch::kFloat32);
         const torch::Tensor difference = (student[i].to(torch::kFloat32) - t).square().masked_fill(mask.logical_not(), 0).sum();
         const torch::Tensor scale = t.square().masked_fill(mask.logical_not(), 0).sum().clamp_min(1e-12);
