@@ -77,6 +77,43 @@ __device__ __forceinline__ void multiply(float (&d)[4], const std::uint32_t (&a)
 #endif
 }
 
+/// d[16 x 8] += a[16 x 8] b[8 x 8] of float32 numbers that are rounded to TF32 (10 bits of mantissa). With r = l / 4 and c = 2 (l % 4), lane l
+/// holds   a and d: (r, c), (r, c+1), (r+8, c), (r+8, c+1);   b: (c, r), (c+1, r).
+/// The instruction's own order of k is another one, but any order that both operands share gives the same sum, and with this one a d is an a.
+__device__ __forceinline__ void multiplyTf32(float (&d)[4], const float (&a)[4], float b0, float b1)
+{
+#ifdef POSTNAS_CUDA_EMULATION
+    using emulation::warpScratch;
+    const auto rounded = [](float x) { return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u); };
+    const float mine[6] = {rounded(a[0]), rounded(a[1]), rounded(a[2]), rounded(a[3]), rounded(b0), rounded(b1)};
+    const int lane = emulation::lane();
+    std::memcpy(warpScratch() + lane * 64, mine, sizeof mine);
+    emulation::warpBarrier();
+    const auto number = [&](int from, int index) {
+        float out = 0;
+        std::memcpy(&out, warpScratch() + from * 64 + index * 4, 4);
+        return out;
+    };
+    for (int e = 0; e < 4; ++e) {
+        const int row = lane / 4, column = lane % 4 * 2 + e % 2;
+        float sum = 0;
+        for (int k = 0; k < 8; ++k)
+            sum += number(row * 4 + k / 2, e / 2 * 2 + k % 2) * number(column * 4 + k / 2, 4 + k % 2);
+        d[e] += sum;
+    }
+    emulation::warpBarrier();
+#else
+    std::uint32_t x[6];
+    const float from[6] = {a[0], a[2], a[1], a[3], b0, b1};
+#pragma unroll
+    for (int i = 0; i < 6; ++i)
+        asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(x[i]) : "f"(from[i]));
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(x[4]), "r"(x[5]));
+#endif
+}
+
 /// Four 8 x 8 tiles of 16-bit numbers from shared memory: lane l gives the address of row l % 8 of tile l / 8 (16 bytes, aligned) and
 /// receives of each tile the pair (l / 4, 2 (l % 4)), (l / 4, 2 (l % 4) + 1); transposed: (2 (l % 4), l / 4), (2 (l % 4) + 1, l / 4).
 template <bool Transposed>
