@@ -1,13 +1,13 @@
 // First kernel of the chunked linear recurrence where each channel has its own decay: what chunk_prepare.cu makes for a decay of the head, and
 // the decayed queries and keys. Its products go level by level (chunk_channels.cuh), so all of them run on the tensor cores.
 #include "kernels/linear_recurrence/chunk_channels.cuh"
+#include "kernels/linear_recurrence/chunk_inverse.cuh"
 
 namespace postnas::ops::cuda::chunk {
 namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
-constexpr int kSystemStride = kTokens + 4; ///< of the triangular system in shared memory; rows start on 16 bytes
 
 /// The products wait in registers until nothing reads the tiles any more, and then take their place.
 template <int Key>
@@ -71,7 +71,11 @@ public:
         __syncthreads();
         storeSquare(scratch.attention, tile(L::kAttention));
         if (Delta) {
-            invert();
+            if (warp < 4)
+                invertBlock(floats(L::kSystem), tile(L::kInverse), warp);
+            __syncthreads();
+            if (warp < 3)
+                invertBelow(floats(L::kSystem), tile(L::kInverse), warp);
             __syncthreads();
             storeSquare(scratch.inverse, tile(L::kInverse));
         }
@@ -254,24 +258,6 @@ private:
                 if (Delta)
                     floats(L::kSystem)[i * kSystemStride + j] = j < i ? beta(i) * x.system[n][e] : 0.f;
             }
-    }
-
-    /// The inverse of I + system: thread j solves for column j, which stays in registers.
-    __device__ void invert()
-    {
-        if (threadIdx.x >= kTokens)
-            return;
-        const int j = int(threadIdx.x);
-        float x[kTokens];
-#pragma unroll
-        for (int i = 0; i < kTokens; ++i) {
-            float sum = i == j ? 1.f : 0.f;
-#pragma unroll
-            for (int m = 0; m < i; ++m)
-                sum -= floats(L::kSystem)[i * kSystemStride + m] * x[m];
-            x[i] = sum;
-            tile(L::kInverse)[i * kSquareStride + j] = __float2bfloat16(sum);
-        }
     }
 
     __device__ void storeSquare(Element16* to, const Element16* square)
