@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/cuda/CUDAStream.h>
 
@@ -55,8 +56,9 @@ inline at::Tensor as(const at::Tensor& gradient, const std::optional<at::Tensor>
 
 inline RecurrenceBackwardResult backwardInChunks(const Prepared& p, const at::Tensor& upstream, const at::Tensor& upstreamState)
 {
-    // Zeros, not empty: without a token the kernels write no gradient of one.
-    const auto like = [](const at::Tensor& t) { return t.defined() ? at::zeros_like(t) : at::Tensor(); };
+    // The kernels write everything but the gradients of tokens that no packed sequence has.
+    const bool gaps = p.problem.starts != nullptr;
+    const auto like = [&](const at::Tensor& t) { return !t.defined() ? at::Tensor() : gaps ? at::zeros_like(t) : at::empty_like(t); };
     RecurrenceBackwardResult out{like(p.q), like(p.k), like(p.v), like(p.g), like(p.beta), like(p.initialState)};
     const auto& [q, k, v, g, beta, state] = out;
     const ChunkedGradients gradients{upstream.const_data_ptr(), floats(upstreamState), q.mutable_data_ptr(), k.mutable_data_ptr(),
