@@ -80,13 +80,16 @@ TEST_F(Doctor, TellsWhatTheMachineHasAndChecksEveryOperator)
         EXPECT_TRUE(check.at("passed").get<bool>()) << name;
         const bool whole = check.at("dtype") == "float32";
         for (const char* side : {"forward_difference", "gradient_difference"}) {
+            if (check.at(side).is_null())
+                continue; // the operators of a decoding step have no gradients
             const double difference = check.at(side).get<double>();
             EXPECT_LE(difference, whole ? 1e-4 : 2e-2) << name << " " << side;
             // An operator that is compared with itself would not differ by a bit.
-            EXPECT_GT(difference, 0) << name << " " << side;
+            EXPECT_TRUE(difference > 0 || check.at("operator") == "sample_next") << name << " " << side; // chosen tokens are equal or not
         }
     }
-    for (const char* name : {"gated_delta_rule", "gated_linear_attention", "short_convolution", "dynamic_convolution"})
+    for (const char* name : {"gated_delta_rule", "gated_linear_attention", "short_convolution", "dynamic_convolution", "feed_forward",
+                             "gated_norm", "relative_distance", "rotation"})
         for (const char* type : {" float32", " bfloat16"})
             EXPECT_EQ(seen.count(std::string(name) + type), 1u) << name << type;
     EXPECT_FALSE(report.contains("blocks"));

@@ -1,0 +1,139 @@
+// The operators of training against their formulas in torch's own functions and float64, with gradients.
+#include "core/engine/benchmark/operator_checks.h"
+
+#include <cmath>
+#include <functional>
+
+#include <torch/torch.h>
+
+#include "core/engine/benchmark/comparison.h"
+#include "core/engine/model/functional.h"
+#include "core/engine/model/trained_layer.h"
+#include "kernels/include/training_operators.h"
+
+namespace postnas::engine {
+namespace {
+
+using torch::Tensor;
+using Tensors = std::vector<Tensor>;
+using Function = std::function<Tensors(const Tensors&)>;
+
+struct Subject {
+    std::string name, primitive, shape;
+    Tensors inputs; ///< float64 on the CPU; all get gradients
+    Function formula, implementation;
+};
+
+Tensor drawn(at::IntArrayRef shape, double size = 1) { return torch::randn(shape, torch::kFloat64) * size; }
+
+Subject feedForwardSubject(std::int64_t tokens, std::int64_t width, std::int64_t inner)
+{
+    const double in = 1 / std::sqrt(static_cast<double>(width)), out = 1 / std::sqrt(static_cast<double>(inner));
+    return {"feed_forward",
+            "swiglu_backward",
+            "tokens " + std::to_string(tokens) + ", width " + std::to_string(width) + ", inner " + std::to_string(inner),
+            {drawn({1, tokens, width}), drawn({width}), drawn({inner, width}, in), drawn({inner, width}, in), drawn({width, inner}, out)},
+            [](const Tensors& x) -> Tensors {
+                const Tensor normed = rmsNorm(x[0], x[1], 1e-6);
+                return {x[0] + at::linear(at::silu(at::linear(normed, x[2])) * at::linear(normed, x[3]), x[4])};
+            },
+            [](const Tensors& x) -> Tensors { return {feedForward(x[0], x[1], x[2], x[3], x[4], 1e-6)}; }};
+}
+
+Subject gatedNormSubject(std::int64_t tokens, std::int64_t heads, std::int64_t width)
+{
+    return {"gated_norm",
+            "gated_norm_backward",
+            "tokens " + std::to_string(tokens) + ", heads " + std::to_string(heads) + ", width " + std::to_string(width),
+            {drawn({1, tokens, heads, width}), drawn({width}), drawn({1, tokens, heads, width})},
+            [](const Tensors& x) -> Tensors { return {rmsNorm(x[0], x[1], 1e-5) * at::silu(x[2])}; },
+            [](const Tensors& x) -> Tensors { return {ops::differentiableGatedNorm(x[0], x[1], x[2], 1e-5)}; }};
+}
+
+Subject distanceSubject(std::int64_t tokens, std::int64_t width)
+{
+    const Tensor teacher = drawn({tokens, width}), valid = torch::arange(tokens) % 3 != 1;
+    // The teacher is rounded as the student is.
+    const auto typed = [teacher](const Tensor& like) { return teacher.to(torch::kBFloat16).to(like.options()); };
+    return {"relative_distance",
+            "squared_sums_backward",
+            "tokens " + std::to_string(tokens) + ", width " + std::to_string(width),
+            {drawn({tokens, width})},
+            [=](const Tensors& x) -> Tensors {
+                const Tensor kept = valid.unsqueeze(1), t = typed(x[0]);
+                return {((x[0] - t).square() * kept).sum() / (t.square() * kept).sum()};
+            },
+            [=](const Tensors& x) -> Tensors { return {ops::relativeDistance(x[0], typed(x[0].detach()), valid.to(x[0].device()))}; }};
+}
+
+Subject rotationSubject(std::int64_t tokens, std::int64_t heads, std::int64_t dim)
+{
+    const Tensor angles = torch::rand({tokens, dim / 2}) * 6, both = torch::cat({angles, angles}, 1);
+    const Tensor cosine = both.cos(), sine = both.sin();
+    return {"rotation",
+            "rotate",
+            "tokens " + std::to_string(tokens) + ", heads " + std::to_string(heads) + " and 1, dim " + std::to_string(dim),
+            {drawn({1, tokens, heads, dim}), drawn({1, tokens, 1, dim})},
+            [=](const Tensors& x) -> Tensors { return {applyRotary(x[0], cosine, sine), applyRotary(x[1], cosine, sine)}; },
+            [=](const Tensors& x) -> Tensors {
+                const auto [q, k] = rotated(x[0], x[1], cosine.to(x[0].device()), sine.to(x[0].device()));
+                return {q, k};
+            }};
+}
+
+/// Outputs, and the gradients of a fixed weighted sum of them.
+std::pair<Tensors, Tensors> evaluate(const Function& function, const Tensors& inputs, const Tensors& weights)
+{
+    Tensors leaves;
+    for (const Tensor& t : inputs)
+        leaves.push_back(t.detach().clone().requires_grad_());
+    const Tensors outputs = function(leaves);
+    Tensor loss = torch::zeros({}, outputs.front().options().dtype(torch::kFloat64));
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+        loss = loss + (outputs[i].to(torch::kFloat64) * weights[i].to(outputs[i].device())).sum();
+    return {outputs, torch::autograd::grad({loss}, leaves)};
+}
+
+OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarType type, double tolerance)
+{
+    OperatorCheck out;
+    out.name = s.name;
+    out.device = device;
+    out.differentiable = true;
+    out.dtype = type == torch::kFloat32 ? "float32" : "bfloat16";
+    out.shape = s.shape;
+    out.tolerance = tolerance;
+    const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("postnas::" + s.primitive).c_str(), "");
+    const bool native = device == "cpu" || op.hasKernelForDispatchKey(c10::DispatchKey::CUDA);
+    out.path = native ? "native" : "not at all: no operators for this device are loaded";
+    if (!native)
+        return out;
+    Tensors rounded, inputs, weights;
+    for (const Tensor& t : s.inputs) {
+        inputs.push_back(t.to(type).to(torch::Device(device)));
+        rounded.push_back(t.to(type).to(torch::kFloat64));
+    }
+    for (const Tensor& t : s.formula(rounded))
+        weights.push_back(torch::randn_like(t));
+    const auto [expected, expectedGradients] = evaluate(s.formula, rounded, weights);
+    const auto [actual, actualGradients] = evaluate(s.implementation, inputs, weights);
+    out.forwardDifference = largestRelativeDifference(actual, expected);
+    out.gradientDifference = largestRelativeDifference(actualGradients, expectedGradients);
+    out.passed = out.forwardDifference <= tolerance && out.gradientDifference <= tolerance;
+    return out;
+}
+
+} // namespace
+
+std::vector<OperatorCheck> checkTrainingOperators(const std::string& device)
+{
+    std::vector<OperatorCheck> out;
+    for (const Subject& s : {feedForwardSubject(37, 64, 136), feedForwardSubject(1, 72, 40), gatedNormSubject(33, 3, 128), gatedNormSubject(5, 2, 264),
+                             gatedNormSubject(1, 1, 40), distanceSubject(50, 72), distanceSubject(1, 8), rotationSubject(19, 3, 64)}) {
+        out.push_back(check(s, device, torch::kFloat32, 1e-4));
+        out.push_back(check(s, device, torch::kBFloat16, 2e-2));
+    }
+    return out;
+}
+
+} // namespace postnas::engine
