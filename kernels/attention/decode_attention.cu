@@ -20,9 +20,10 @@ constexpr int kWarps = 4;
 constexpr int kRows = 16;           ///< query heads of a block
 constexpr int kTokens = 16;         ///< of a tile
 constexpr int kSplitTokens = 64;    ///< a smaller part is not worth its merging
+constexpr int kPrefetchTokens = 128, kLineBytes = 128;
 constexpr int kEvenTokens = 2048;   ///< parts of large batches: small enough that all SMs end at the same time
 constexpr int kMaxSplits = 128;
-constexpr int kMergeWarps = 8;
+constexpr int kMergeWarps = 8, kPartsAtOnce = 8;
 constexpr float kLog2E = 1.44269504f;
 
 /// Numbers of a merge to come, of each part of each query head.
@@ -66,17 +67,19 @@ public:
         const std::int64_t keyHead = blockIdx.y / blocks;
         const int firstRow = int(blockIdx.y) % blocks * kRows, rows = min(kRows, group - firstRow);
         const std::int64_t firstHead = sequence * p.heads + keyHead * group + firstRow;
+        const std::int64_t cache = (sequence * p.keyValueHeads + keyHead) * p.capacity * p.dim;
+        keys = static_cast<const Element16*>(p.keys) + cache;
+        values = static_cast<const Element16*>(p.values) + cache;
+        const int split = int(blockIdx.x);
+        prefetch(lengthOf(p, sequence), split, splits);
         waitForEarlierLaunches();
         letNextLaunchStart();
         length = lengthOf(p, sequence);
-        const int used = splitsOf(length, splits), split = int(blockIdx.x);
+        const int used = splitsOf(length, splits);
         if (split >= used)
             return;
         const std::int64_t tiles = (length + kTokens - 1) / kTokens;
         const int first = int(tiles * split / used) + warp, end = int(tiles * (split + 1) / used);
-        const std::int64_t cache = (sequence * p.keyValueHeads + keyHead) * p.capacity * p.dim;
-        keys = static_cast<const Element16*>(p.keys) + cache;
-        values = static_cast<const Element16*>(p.values) + cache;
         loadQueries(static_cast<const Element16*>(p.q) + firstHead * p.dim, rows);
 
 #pragma unroll
@@ -97,6 +100,19 @@ public:
     }
 
 private:
+    /// The start of the block's part by a length that may be an older one: a hint, for a cache that small batches would wait for.
+    __device__ void prefetch(int likelyLength, int split, int splits) const
+    {
+        const std::int64_t tiles = (likelyLength + kTokens - 1) / kTokens, used = splitsOf(likelyLength, splits);
+        if (split >= used)
+            return;
+        const int first = int(tiles * split / used) * kTokens, end = min(int(tiles * (split + 1) / used) * kTokens, first + kPrefetchTokens);
+        const int line = (first * int(p.dim) * 2) / kLineBytes + int(threadIdx.x), lines = (min(end, likelyLength) * int(p.dim) * 2) / kLineBytes;
+        for (int i = line; i < lines; i += kWarps * 32) {
+            prefetchLine(reinterpret_cast<const unsigned char*>(keys) + std::int64_t(i) * kLineBytes);
+            prefetchLine(reinterpret_cast<const unsigned char*>(values) + std::int64_t(i) * kLineBytes);
+        }
+    }
     __device__ Element16* tileOf(int stage, int which) const
     {
         return reinterpret_cast<Element16*>(shared) + ((warp * S::kStages + stage) * 2 + which) * S::kTile;
@@ -268,6 +284,16 @@ __global__ void __launch_bounds__(kMergeWarps * 32) mergeKernel(DecodeAttentionP
         return;
     const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
     const float2* const stats = partials.stats + head * splits;
+    const int column = lane * 4; // the width is at most 128
+    // The first parts are asked for before the weights are known.
+    float4 parts[kPartsAtOnce];
+#pragma unroll
+    for (int i = 0; i < kPartsAtOnce; ++i) {
+        const int s = warp + i * kMergeWarps;
+        parts[i] = make_float4(0, 0, 0, 0);
+        if (s < used && column < width)
+            parts[i] = *reinterpret_cast<const float4*>(partials.sums + (head * splits + s) * width + column);
+    }
     float top = -INFINITY, total = 0;
     for (int s = lane; s < used; s += 32)
         top = fmaxf(top, stats[s].x);
@@ -278,11 +304,16 @@ __global__ void __launch_bounds__(kMergeWarps * 32) mergeKernel(DecodeAttentionP
     for (int mask = 16; mask > 0; mask /= 2)
         total += __shfl_xor_sync(0xffffffffu, total, mask);
 
-    const int column = lane * 4; // the width is at most 128
     float4 mine = make_float4(0, 0, 0, 0);
+#pragma unroll
+    for (int i = 0; i < kPartsAtOnce; ++i) {
+        const int s = warp + i * kMergeWarps;
+        const float weight = s < used ? exp2f(stats[s].x - top) : 0.0f;
+        mine = make_float4(mine.x + weight * parts[i].x, mine.y + weight * parts[i].y, mine.z + weight * parts[i].z, mine.w + weight * parts[i].w);
+    }
     if (column < width) {
 #pragma unroll 4
-        for (int s = warp; s < used; s += kMergeWarps) {
+        for (int s = warp + kPartsAtOnce * kMergeWarps; s < used; s += kMergeWarps) {
             const float weight = exp2f(stats[s].x - top);
             const float4 part = *reinterpret_cast<const float4*>(partials.sums + (head * splits + s) * width + column);
             mine = make_float4(mine.x + weight * part.x, mine.y + weight * part.y, mine.z + weight * part.z, mine.w + weight * part.w);

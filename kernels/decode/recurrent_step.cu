@@ -17,7 +17,7 @@ namespace {
 constexpr int kThreads = 128, kWarps = kThreads / 32;
 constexpr int kBlocksAtOnce = 5;    ///< on a multiprocessor, at least; with more the compiler runs out of registers
 constexpr int kColumns = 64;        ///< of a block
-constexpr unsigned kFirstBlocks = 640; ///< that may start before the launch before has ended
+constexpr unsigned kBlocksToPrefetch = 640; ///< with more of them the memory is busy anyway
 constexpr int kLineBytes = 128;     ///< of the caches
 constexpr int kTapsAtOnce = 4;      ///< taps that are loaded together
 constexpr int kValuesPerLane = 20; ///< of the norm
@@ -46,16 +46,6 @@ __device__ __forceinline__ void copyOnce16(void* to, const void* from)
                  : "memory");
 #endif
 }
-/// Brings a line into the cache that all share, where writes of earlier launches arrive too.
-__device__ __forceinline__ void prefetchLine(const void* at)
-{
-#ifdef POSTNAS_CUDA_EMULATION
-    (void)at;
-#else
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
-#endif
-}
-
 template <typename State>
 constexpr int kVector = 16 / int(sizeof(State));
 
@@ -259,7 +249,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
 
     // The thread's rows are group, group + kGroups, ..; it reads back only what it copied itself, so no barrier follows.
     State* const state = static_cast<State*>(p.state) + index * p.keyDim * p.valueDim + column;
-    if (blockIdx.x < kFirstBlocks && inside && thread * kWidth % (kLineBytes / int(sizeof(State))) == 0)
+    if (gridDim.x <= kBlocksToPrefetch && inside && thread * kWidth % (kLineBytes / int(sizeof(State))) == 0)
         for (int row = group; row < keyDim; row += kGroups)
             prefetchLine(state + row * p.valueDim);
     waitForEarlierLaunches();

@@ -15,6 +15,26 @@ __device__ __forceinline__ void waitForEarlierLaunches()
 #endif
 }
 
+/// Brings a line into the cache that all multiprocessors share, where the writes of earlier launches arrive too: harmless before the wait.
+__device__ __forceinline__ void prefetchLine(const void* at)
+{
+#ifdef POSTNAS_CUDA_EMULATION
+    (void)at;
+#else
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+#endif
+}
+
+/// The same for `bytes` bytes at once, by one thread; both on 16 bytes.
+__device__ __forceinline__ void prefetchPiece(const void* at, unsigned bytes)
+{
+#if !defined(POSTNAS_CUDA_EMULATION) && defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(at), "r"(bytes) : "memory");
+#else
+    (void)at, (void)bytes;
+#endif
+}
+
 /// The next launch may start as soon as all blocks of this one have; its own wait makes that safe.
 __device__ __forceinline__ void letNextLaunchStart()
 {
@@ -36,6 +56,9 @@ cudaError_t launchOverlapped(void (*kernel)(Parameters...), dim3 grid, dim3 bloc
         code = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
     if (code == cudaSuccess && sharedBytes > 48 * 1024)
         code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sharedBytes));
+    // Blocks of two launches share a multiprocessor only when both want the same part of it as shared memory.
+    if (code == cudaSuccess)
+        code = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
     if (code != cudaSuccess)
         return code;
     cudaLaunchAttribute overlap = {};
