@@ -17,7 +17,14 @@ struct TokenProduct {
     bool silu = false;            ///< of the result
 };
 
+/// Memory that a later launch reads, on 128 bytes. Some of it is brought into the cache towards the end of a launch that has nothing left to read.
+struct UpcomingRead {
+    const void* data = nullptr;
+    std::int64_t bytes = 0;
+};
+
 inline constexpr int kMaxTokenProducts = 8;
+inline constexpr int kMaxUpcomingReads = 3;
 inline constexpr std::int64_t kMaxProductTokens = 8;
 
 /// out = x W^T + bias of each product, for a few tokens: the time is that of reading the weights once. bfloat16 in and out, sums in float32,
@@ -31,6 +38,8 @@ struct TokenProducts {
     bool swiGlu = false;              ///< of two products of equal rows one output, that of the first: silu(first) * second
     int count = 0;
     TokenProduct products[kMaxTokenProducts];
+    UpcomingRead upcoming[kMaxUpcomingReads]; ///< hints alone
+    std::int64_t upcomingBytes = 0; ///< of each that one block asks for, at most
 };
 
 /// Up to 8 tokens whose inputs fit beside each other in shared memory, widths that are multiples of 32.

@@ -21,14 +21,22 @@ struct TokenProduct {
     bool silu = false;              ///< of the result
 };
 
+/// Weights that are read soon after: a GPU may bring their first parts into its cache at the end of an operator, while it has nothing else to
+/// read. At most three count; each is read from all its parts at once.
+using Upcoming = std::vector<at::Tensor>;
+
 /// norm(x) W^T + bias of each product, [tokens, rows]; x [tokens, width]. The results may be parts of one tensor: rows without gaps, but gaps
 /// between rows. Products whose weights lie one behind the other in one storage are multiplied as one matrix where that is faster.
-std::vector<at::Tensor> tokenProducts(const at::Tensor& x, const TokenNorm& norm, const std::vector<TokenProduct>& products);
+std::vector<at::Tensor> tokenProducts(const at::Tensor& x, const TokenNorm& norm, const std::vector<TokenProduct>& products,
+                                      const Upcoming& upcoming = {});
 
 /// silu(norm(x) gate^T) * (norm(x) up^T): [tokens, rows].
-at::Tensor gatedProduct(const at::Tensor& x, const TokenNorm& norm, const at::Tensor& gate, const at::Tensor& up);
+at::Tensor gatedProduct(const at::Tensor& x, const TokenNorm& norm, const at::Tensor& gate, const at::Tensor& up, const Upcoming& upcoming = {});
 
 /// sum += x W^T + bias, in place; sum [tokens, rows], x [tokens, width].
-void addProduct(at::Tensor& sum, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias);
+void addProduct(at::Tensor& sum, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias, const Upcoming& upcoming = {});
+
+/// The tensors as one, when they lie one behind the other along the first dimension in one storage; undefined otherwise.
+at::Tensor joined(at::TensorList tensors);
 
 } // namespace postnas::ops

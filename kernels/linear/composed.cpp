@@ -34,7 +34,7 @@ Tensor joined(at::TensorList tensors)
 }
 
 std::vector<Tensor> tokenProductsComposed(const Tensor& x, const std::optional<Tensor>& norm, double epsilon, at::TensorList weights,
-                                          const OptionalTensors& biases, std::int64_t silu)
+                                          const OptionalTensors& biases, std::int64_t silu, at::TensorList)
 {
     const Tensor in = normed(x, norm, epsilon);
     std::vector<Tensor> bias, out;
@@ -57,13 +57,13 @@ std::vector<Tensor> tokenProductsComposed(const Tensor& x, const std::optional<T
     return out;
 }
 
-Tensor gatedProductComposed(const Tensor& x, const std::optional<Tensor>& norm, double epsilon, const Tensor& gate, const Tensor& up)
+Tensor gatedProductComposed(const Tensor& x, const std::optional<Tensor>& norm, double epsilon, const Tensor& gate, const Tensor& up, at::TensorList)
 {
     const std::vector<Tensor> both = tokenProductsComposed(x, norm, epsilon, {gate, up}, OptionalTensors({std::nullopt, std::nullopt}), 0);
     return at::silu(both[0]) * both[1];
 }
 
-void addProductComposed(Tensor& sum, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias)
+void addProductComposed(Tensor& sum, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, at::TensorList)
 {
     if (bias)
         sum.add_(*bias);

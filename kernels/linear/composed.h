@@ -4,7 +4,8 @@
 #include <vector>
 
 #include <ATen/core/List.h>
-#include <ATen/core/Tensor.h>
+
+#include "kernels/include/linear_operators.h"
 
 namespace postnas::ops {
 
@@ -12,11 +13,10 @@ using OptionalTensors = c10::List<std::optional<at::Tensor>>;
 
 /// `silu` has bit i set where product i goes through silu.
 std::vector<at::Tensor> tokenProductsComposed(const at::Tensor& x, const std::optional<at::Tensor>& norm, double epsilon, at::TensorList weights,
-                                              const OptionalTensors& biases, std::int64_t silu);
-at::Tensor gatedProductComposed(const at::Tensor& x, const std::optional<at::Tensor>& norm, double epsilon, const at::Tensor& gate, const at::Tensor& up);
-void addProductComposed(at::Tensor& sum, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias);
-
-/// The tensors as one, one behind the other along the first dimension, when they lie so in one storage; undefined otherwise.
-at::Tensor joined(at::TensorList tensors);
+                                              const OptionalTensors& biases, std::int64_t silu, at::TensorList upcoming = {});
+at::Tensor gatedProductComposed(const at::Tensor& x, const std::optional<at::Tensor>& norm, double epsilon, const at::Tensor& gate, const at::Tensor& up,
+                                at::TensorList upcoming = {});
+void addProductComposed(at::Tensor& sum, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                        at::TensorList upcoming = {});
 
 } // namespace postnas::ops

@@ -15,6 +15,8 @@ namespace {
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
+constexpr std::int64_t kUpcomingBytes = 32 * 1024;
+
 bool aligned(const Tensor& t) { return reinterpret_cast<std::uintptr_t>(t.const_data_ptr()) % 16 == 0; }
 bool suits(const Tensor& t) { return t.scalar_type() == at::kBFloat16 && t.is_contiguous() && aligned(t); }
 
@@ -26,7 +28,7 @@ int multiprocessorsOf(const Tensor& tensor)
 }
 
 /// The part of the problem that all share; false where the kernel is not for it.
-bool describe(cuda::TokenProducts& p, const Tensor& x, const OptionalTensor& norm, double epsilon)
+bool describe(cuda::TokenProducts& p, const Tensor& x, const OptionalTensor& norm, double epsilon, at::TensorList upcoming)
 {
     if (x.dim() != 2 || x.size(0) > cuda::kMaxProductTokens || !suits(x) || (norm && !suits(*norm)))
         return false;
@@ -35,6 +37,10 @@ bool describe(cuda::TokenProducts& p, const Tensor& x, const OptionalTensor& nor
     p.x = x.const_data_ptr();
     p.normWeight = norm ? norm->const_data_ptr() : nullptr;
     p.epsilon = static_cast<float>(epsilon);
+    for (std::size_t i = 0; i < upcoming.size() && i < std::size_t(cuda::kMaxUpcomingReads); ++i)
+        if (upcoming[i].is_contiguous() && aligned(upcoming[i]))
+            p.upcoming[i] = {upcoming[i].const_data_ptr(), static_cast<std::int64_t>(upcoming[i].nbytes())};
+    p.upcomingBytes = kUpcomingBytes;
     return true;
 }
 
@@ -68,11 +74,11 @@ Tensor normed(const Tensor& x, const OptionalTensor& norm, double epsilon)
 }
 
 std::vector<Tensor> tokenProductsCuda(const Tensor& x, const OptionalTensor& norm, double epsilon, at::TensorList weights, const OptionalTensors& biases,
-                                      std::int64_t silu)
+                                      std::int64_t silu, at::TensorList upcoming)
 {
     const c10::cuda::CUDAGuard guard(x.device());
     cuda::TokenProducts p;
-    bool fits = describe(p, x, norm, epsilon);
+    bool fits = describe(p, x, norm, epsilon, upcoming);
     for (std::size_t i = 0; fits && i < weights.size(); ++i)
         fits = addTo(p, weights[i], biases.get(i), silu >> i & 1);
     if (!fits || !cuda::tokenProductsCanTake(p))
@@ -86,12 +92,12 @@ std::vector<Tensor> tokenProductsCuda(const Tensor& x, const OptionalTensor& nor
     return out;
 }
 
-Tensor gatedProductCuda(const Tensor& x, const OptionalTensor& norm, double epsilon, const Tensor& gate, const Tensor& up)
+Tensor gatedProductCuda(const Tensor& x, const OptionalTensor& norm, double epsilon, const Tensor& gate, const Tensor& up, at::TensorList upcoming)
 {
     const c10::cuda::CUDAGuard guard(x.device());
     cuda::TokenProducts p;
     p.swiGlu = true;
-    if (describe(p, x, norm, epsilon) && addTo(p, gate, std::nullopt, false) && addTo(p, up, std::nullopt, false) && cuda::tokenProductsCanTake(p)) {
+    if (describe(p, x, norm, epsilon, upcoming) && addTo(p, gate, std::nullopt, false) && addTo(p, up, std::nullopt, false) && cuda::tokenProductsCanTake(p)) {
         const Tensor out = at::empty({p.tokens, gate.size(0)}, x.options());
         p.products[0].out = out.mutable_data_ptr();
         launch(p, x);
@@ -103,11 +109,11 @@ Tensor gatedProductCuda(const Tensor& x, const OptionalTensor& norm, double epsi
     return swiGlu.call(both[0], both[1]);
 }
 
-void addProductCuda(Tensor& sum, const Tensor& x, const Tensor& weight, const OptionalTensor& bias)
+void addProductCuda(Tensor& sum, const Tensor& x, const Tensor& weight, const OptionalTensor& bias, at::TensorList upcoming)
 {
     const c10::cuda::CUDAGuard guard(x.device());
     cuda::TokenProducts p;
-    if (sum.scalar_type() == at::kBFloat16 && sum.is_contiguous() && describe(p, x, std::nullopt, 0) && addTo(p, weight, bias, false)) {
+    if (sum.scalar_type() == at::kBFloat16 && sum.is_contiguous() && describe(p, x, std::nullopt, 0, upcoming) && addTo(p, weight, bias, false)) {
         p.residual = sum.const_data_ptr();
         p.products[0].out = sum.mutable_data_ptr();
         if (cuda::tokenProductsCanTake(p))

@@ -6,6 +6,7 @@
 namespace postnas::ops::cuda {
 namespace {
 
+constexpr int kBlocksAtOnce = 2; ///< on a multiprocessor
 constexpr int kStepsAtOnce = 2, kDepth = 5; ///< 80 KiB of weights under way
 constexpr std::int64_t kMostRows = 160;     ///< of a block, for its results wait in shared memory
 constexpr std::size_t kMostShared = 220 * 1024; ///< of a block; with half of it two fit on a multiprocessor
@@ -60,7 +61,7 @@ cudaError_t launchTokenProducts(const TokenProducts& p, int multiprocessors, cud
     const std::int64_t rows = rowsOf(p);
     if (p.tokens == 0 || rows == 0)
         return cudaSuccess;
-    const int blocks = productBlocks(rows, multiprocessors, kMostRows);
+    const int blocks = productBlocks(rows, multiprocessors * kBlocksAtOnce, kMostRows);
     switch (warpsAlong(p.width)) {
     case 8: return start<8>(p, blocks, stream);
     case 2: return start<2>(p, blocks, stream);

@@ -33,7 +33,7 @@ __device__ __forceinline__ void copyWeight(void* to, const void* from, bool vali
 __device__ __forceinline__ float siluOf(float x) { return x / (1.f + __expf(-x)); }
 
 /// AlongK: warps that share the rows of a tile, each a part of the width; Steps: of 32 columns that are copied together; Depth: of the ring.
-template <int AlongK, int Steps, int Depth, bool SwiGlu, int Early = 0>
+template <int AlongK, int Steps, int Depth, bool SwiGlu>
 class TokenProductsBlock {
 public:
     using Bf16 = __nv_bfloat16;
@@ -66,7 +66,8 @@ public:
         for (int i = 0; i < Depth; ++i)
             fetch(i);
         waitForEarlierLaunches();
-        startNext();
+        letNextLaunchStart();
+        readAhead();
         loadTokens();
         int stage = 0;
         for (int t = warp / AlongK; t < tiles; t += kProductWarps / AlongK) {
@@ -75,7 +76,7 @@ public:
                 waitCopies<Depth - 1>();
                 multiplyStage(sum, stage, at);
                 fetch(stage);
-                startNext();
+                readAhead();
                 stage = stage + 1 == Depth ? 0 : stage + 1;
             }
             keep(sum, t);
@@ -103,12 +104,17 @@ private:
         upper = rowOf(output, 0);
         lower = SwiGlu ? rowOf(output, 1) : rowOf(output + 8, 0);
     }
-    /// The next launch's weights are asked for after the last ones of this: until then the memory is busy without it.
-    __device__ __forceinline__ void startNext()
+    /// What later launches read first, after the last of this launch's own weights: so the memory is busy until they come to ask.
+    __device__ __forceinline__ void readAhead()
     {
-        if (warp == 0 && !nextMayStart && tile + Early * (kProductWarps / AlongK) >= tiles) {
-            nextMayStart = true;
-            letNextLaunchStart();
+        if (threadIdx.x != 0 || hinted || tile < tiles)
+            return;
+        hinted = true;
+        for (const UpcomingRead& u : p.upcoming) {
+            const std::int64_t begin = u.bytes * blockIdx.x / gridDim.x / 128 * 128, end = u.bytes * (blockIdx.x + 1) / gridDim.x / 128 * 128;
+            const std::int64_t some = min(end - begin, p.upcomingBytes);
+            if (some > 0)
+                prefetchPiece(static_cast<const unsigned char*>(u.data) + begin, unsigned(some));
         }
     }
     /// Asks for the next weights of this lane's.
@@ -248,7 +254,7 @@ private:
     int first, count, tiles;     ///< of the block: outputs
     int beginStep, endStep;      ///< of the warp: columns over 32
     int tile = 0, step = 0;      ///< whose weights are asked for next
-    bool nextMayStart = false;
+    bool hinted = false;
     uint4* ring;                 ///< [stage, step, upper and lower, thread], from this thread's on
     Bf16* x;                     ///< [token, width + pad]
     float* partial;              ///< [tile, part, token, 16]
@@ -256,11 +262,11 @@ private:
     const Bf16* lower = nullptr;
 };
 
-template <int AlongK, int Steps, int Depth, bool SwiGlu, int Early = 0>
+template <int AlongK, int Steps, int Depth, bool SwiGlu>
 __global__ void __launch_bounds__(kProductThreads, 2) tokenProductsKernel(const __grid_constant__ TokenProducts p)
 {
     POSTNAS_SHARED_MEMORY(memory);
-    TokenProductsBlock<AlongK, Steps, Depth, SwiGlu, Early>(p, memory).run();
+    TokenProductsBlock<AlongK, Steps, Depth, SwiGlu>(p, memory).run();
 }
 
 /// Blocks for all rows: as many as run at once, more where a block would have more than `mostRows`.

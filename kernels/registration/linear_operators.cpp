@@ -21,9 +21,9 @@ auto handle(const char* name)
 
 TORCH_LIBRARY_FRAGMENT(postnas, m)
 {
-    m.def("token_products(Tensor x, Tensor? norm, float epsilon, Tensor[] weights, Tensor?[] biases, int silu) -> Tensor[]");
-    m.def("gated_product(Tensor x, Tensor? norm, float epsilon, Tensor gate, Tensor up) -> Tensor");
-    m.def("add_product(Tensor(a!) sum, Tensor x, Tensor weight, Tensor? bias) -> ()");
+    m.def("token_products(Tensor x, Tensor? norm, float epsilon, Tensor[] weights, Tensor?[] biases, int silu, Tensor[] upcoming) -> Tensor[]");
+    m.def("gated_product(Tensor x, Tensor? norm, float epsilon, Tensor gate, Tensor up, Tensor[] upcoming) -> Tensor");
+    m.def("add_product(Tensor(a!) sum, Tensor x, Tensor weight, Tensor? bias, Tensor[] upcoming) -> ()");
 }
 
 TORCH_LIBRARY_IMPL(postnas, CPU, m)
@@ -33,7 +33,7 @@ TORCH_LIBRARY_IMPL(postnas, CPU, m)
     m.impl("add_product", &addProductComposed);
 }
 
-std::vector<Tensor> tokenProducts(const Tensor& x, const TokenNorm& norm, const std::vector<TokenProduct>& products)
+std::vector<Tensor> tokenProducts(const Tensor& x, const TokenNorm& norm, const std::vector<TokenProduct>& products, const Upcoming& upcoming)
 {
     static const auto op = handle<decltype(tokenProductsComposed)>("postnas::token_products");
     std::vector<Tensor> weights;
@@ -44,19 +44,19 @@ std::vector<Tensor> tokenProducts(const Tensor& x, const TokenNorm& norm, const 
         weights.push_back(product.weight);
         biases.push_back(product.bias);
     }
-    return op.call(x, norm.weight, norm.epsilon, weights, biases, silu);
+    return op.call(x, norm.weight, norm.epsilon, weights, biases, silu, upcoming);
 }
 
-Tensor gatedProduct(const Tensor& x, const TokenNorm& norm, const Tensor& gate, const Tensor& up)
+Tensor gatedProduct(const Tensor& x, const TokenNorm& norm, const Tensor& gate, const Tensor& up, const Upcoming& upcoming)
 {
     static const auto op = handle<decltype(gatedProductComposed)>("postnas::gated_product");
-    return op.call(x, norm.weight, norm.epsilon, gate, up);
+    return op.call(x, norm.weight, norm.epsilon, gate, up, upcoming);
 }
 
-void addProduct(Tensor& sum, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias)
+void addProduct(Tensor& sum, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const Upcoming& upcoming)
 {
     static const auto op = handle<decltype(addProductComposed)>("postnas::add_product");
-    op.call(sum, x, weight, bias);
+    op.call(sum, x, weight, bias, upcoming);
 }
 
 } // namespace postnas::ops

@@ -7,6 +7,7 @@
 #include "core/engine/benchmark/comparison.h"
 #include "core/engine/benchmark/operator_checks.h"
 #include "kernels/include/decode_operators.h"
+#include "kernels/include/linear_operators.h"
 #include "kernels/include/sampling_operators.h"
 
 namespace postnas::engine {
@@ -112,6 +113,21 @@ Subject ropeAppend(std::int64_t heads, std::int64_t groups, std::int64_t capacit
     return s;
 }
 
+/// norm, three matrices with a bias and a silu among them, two of equal size for the gated product, and a sum.
+void addProducts(std::vector<Subject>& out, std::int64_t tokens, std::int64_t width)
+{
+    const std::string shape = text("tokens", tokens) + text(", width", width);
+    const auto matrix = [width](std::int64_t rows) { return normal({rows, width}) / std::sqrt(static_cast<double>(width)); };
+    out.push_back({"token_products", shape + ", rows 200 + 12 + 7", {normal({tokens, width}), normal({width}), matrix(200), matrix(12), matrix(7), normal({12})},
+                   [](Tensors in) -> Tensors { return ops::tokenProducts(in[0], {in[1], 1e-6}, {{in[2], {}}, {in[3], in[5]}, {in[4], {}, true}}); }});
+    out.push_back({"gated_product", shape + ", rows 300", {normal({tokens, width}), normal({width}), matrix(300), matrix(300)},
+                   [](Tensors in) -> Tensors { return {ops::gatedProduct(in[0], {in[1], 1e-6}, in[2], in[3])}; }});
+    out.push_back({"add_product", shape + ", rows 300", {normal({tokens, width}), matrix(300), normal({tokens, 300})}, [](Tensors in) -> Tensors {
+                       ops::addProduct(in[2], in[0], in[1], std::nullopt);
+                       return {in[2]};
+                   }});
+}
+
 std::vector<Subject> subjects()
 {
     std::vector<Subject> out = {jetStep(3, 2, 96, 256), jetStep(1, 3, 16, 40), glaStep(2, 4, 2, 128, 128), glaStep(5, 2, 2, 24, 33),
@@ -125,6 +141,8 @@ std::vector<Subject> subjects()
         out.push_back({"swiglu", text("rows", 5) + text(", width", width), {normal({5, width}), normal({5, width})},
                        [](Tensors in) -> Tensors { return {ops::swiGlu(in[0], in[1])}; }});
     }
+    for (const auto& [tokens, width] : {std::pair(1, 1536), std::pair(8, 384), std::pair(3, 8960), std::pair(20, 1536), std::pair(2, 40)})
+        addProducts(out, tokens, width);
     // Logits far enough apart that rounding decides nothing.
     const Tensor logits = torch::stack({torch::randperm(151936), torch::randperm(151936)}).to(torch::kFloat64) / 4096;
     out.push_back({"sample_next", "batch 2, vocabulary 151936, top-k 20", {logits}, [](Tensors in) -> Tensors {

@@ -39,6 +39,7 @@ struct DecodeContext {
     torch::Tensor cosine;  ///< [positions, headDim], float32
     torch::Tensor sine;    ///< [positions, headDim], float32
     torch::Tensor lengths; ///< int32 [batch]: tokens of each sequence, the current one included
+    ops::Upcoming next = {}; ///< the weights that the layer reads after the mixer
 };
 
 class Block {
@@ -75,6 +76,8 @@ public:
     /// Moves the weights of the projections that read the same hidden states into one storage, so that `decode` may take them as one matrix.
     /// They keep their names and values; a weight that is set later stands apart again.
     void joinProjections();
+    /// What `decode` reads first, in the form of a hint.
+    ops::Upcoming firstRead() const;
 
     const LayerSpec& spec() const { return m_spec; }
     const Architecture& architecture() const { return *m_architecture; }
@@ -87,7 +90,12 @@ protected:
     /// hidden [batch, length, hiddenSize] through all of inputProjections(); differentiable.
     std::vector<torch::Tensor> projected(const torch::Tensor& hidden) const;
     /// norm(hidden) through all of inputProjections(); the one named `silu`, if any, through silu too.
-    std::vector<torch::Tensor> projectInputs(const torch::Tensor& hidden, const ops::TokenNorm& norm, const std::string& silu = {}) const;
+    std::vector<torch::Tensor> projectInputs(const torch::Tensor& hidden, const ops::TokenNorm& norm, const ops::Upcoming& upcoming,
+                                             const std::string& silu = {}) const;
+    /// The output projection and what comes after it, for what is read before it.
+    ops::Upcoming outputAndNext(const DecodeContext& context) const;
+    /// Adds y through the output projection to hidden.
+    void addOutput(torch::Tensor& hidden, const torch::Tensor& y, const DecodeContext& context) const;
 
     const Architecture* m_architecture; ///< outlives the block (owned by the model)
     LayerSpec m_spec;

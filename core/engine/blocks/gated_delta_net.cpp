@@ -32,17 +32,17 @@ public:
         return output(deltaRule(hidden, unitLength(q, false), unitLength(k, false), v, held), "o_norm", m_outputGate ? projectHeads(hidden, "g_proj", m_valueDim) : torch::Tensor(), hidden.scalar_type());
     }
 
-    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override
+    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext& context, BlockState& state) const override
     {
         auto& held = static_cast<RecurrentState&>(state);
-        ops::RecurrentStep step = deltaStep(projectInputs(hidden, norm), held, m_outputGate);
+        ops::RecurrentStep step = deltaStep(projectInputs(hidden, norm, outputAndNext(context)), held, m_outputGate);
         const auto convolution = [&](const char* name, std::size_t history) {
             return ops::StepConvolution{weight(std::string(name) + "_conv1d.weight").squeeze(1), held.histories[history]};
         };
         step.convolutionQ = convolution("q", 0);
         step.convolutionK = convolution("k", 1);
         step.convolutionV = convolution("v", 2);
-        finish(step, hidden);
+        addOutput(hidden, ops::recurrentStep(step), context);
     }
 
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override

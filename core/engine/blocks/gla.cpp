@@ -45,10 +45,10 @@ public:
         return output(o, "g_norm_swish_gate", inputs[4].unflatten(-1, {-1, m_valueDim}), hidden.scalar_type());
     }
 
-    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override
+    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext& context, BlockState& state) const override
     {
         auto& held = static_cast<RecurrentState&>(state);
-        const std::vector<torch::Tensor> projected = projectInputs(hidden, norm);
+        const std::vector<torch::Tensor> projected = projectInputs(hidden, norm, outputAndNext(context));
         ops::RecurrentStep step = stepOf(held, m_outputGate ? "g_norm_swish_gate" : "g_norm", m_outputGate ? projected[4] : torch::Tensor());
         step.groups = m_groups;
         step.q = projected[0];
@@ -57,7 +57,7 @@ public:
         step.decay = ops::StepDecay::PerChannelFromLogits;
         step.g = ops::tokenProducts(projected[3], {}, {product("gk_proj.1")})[0];
         step.gateNormalizer = m_spec.real("gate_logit_normalizer");
-        finish(step, hidden);
+        addOutput(hidden, ops::recurrentStep(step), context);
     }
 
 protected:

@@ -29,14 +29,14 @@ public:
         return output(deltaRule(hidden, q, k, v, held), "o_norm", projectHeads(hidden, "g_proj", m_valueDim), hidden.scalar_type());
     }
 
-    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext&, BlockState& state) const override
+    void decode(torch::Tensor& hidden, const ops::TokenNorm& norm, const DecodeContext& context, BlockState& state) const override
     {
         auto& held = static_cast<RecurrentState&>(state);
-        const std::vector<torch::Tensor> projected = projectInputs(hidden, norm, kGenerator + "w1");
-        const torch::Tensor kernels = ops::tokenProducts(projected[6], {}, {product(kGenerator + "w2")})[0];
+        const std::vector<torch::Tensor> projected = projectInputs(hidden, norm, {weight(kGenerator + "w2.weight")}, kGenerator + "w1");
+        const torch::Tensor kernels = ops::tokenProducts(projected[6], {}, {product(kGenerator + "w2")}, outputAndNext(context))[0];
         ops::RecurrentStep step = deltaStep(projected, held, true);
         step.convolutionV = {kernels.unflatten(-1, {m_heads * m_valueDim, m_taps}), held.histories[0]};
-        finish(step, hidden);
+        addOutput(hidden, ops::recurrentStep(step), context);
     }
 
     void initialise(torch::Generator& generator, const torch::TensorOptions& options) override

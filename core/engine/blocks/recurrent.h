@@ -38,8 +38,6 @@ protected:
     torch::Tensor output(const torch::Tensor& o, const std::string& normName, const torch::Tensor& gate, torch::ScalarType type) const;
     /// The part of a decoding step that is the same for all: state, and norm and gate of the output. `gate` may be undefined.
     ops::RecurrentStep stepOf(RecurrentState& state, const std::string& normName, const torch::Tensor& gate) const;
-    /// Adds the step's result through o_proj to hidden [batch, hiddenSize].
-    void finish(const ops::RecurrentStep& step, torch::Tensor& hidden) const;
 
     /// The log decay of Gated DeltaNet: -exp(A_log) * softplus(a_proj(hidden) + dt_bias), float32, [batch, length, heads].
     torch::Tensor logDecay(const torch::Tensor& hidden) const;

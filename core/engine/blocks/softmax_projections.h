@@ -54,15 +54,14 @@ public:
     {
         auto& held = static_cast<KeyValueState&>(state);
         const Architecture& a = *m_architecture;
-        const std::vector<torch::Tensor> projected = projectInputs(hidden, before);
+        const std::vector<torch::Tensor> projected = projectInputs(hidden, before, outputAndNext(context));
         const auto heads = [&](std::size_t which, std::int64_t count) { return projected[which].view({hidden.size(0), count, a.headDim}); };
         const auto norm = [&](const char* name) { return a.queryKeyNorm ? std::optional(weight(name)) : std::nullopt; };
         const torch::Tensor query =
             ops::ropeAppend(heads(0, a.attentionHeads), heads(1, a.keyValueHeads), heads(2, a.keyValueHeads), norm("q_norm.weight"), norm("k_norm.weight"),
                             a.rmsNormEpsilon, context.cosine, context.sine, context.lengths, held.keys, held.values);
         const double scale = 1.0 / std::sqrt(static_cast<double>(a.headDim));
-        const ops::TokenProduct out = product("o_proj");
-        ops::addProduct(hidden, ops::decodeAttention(query, held.keys, held.values, context.lengths, scale).flatten(1), out.weight, out.bias);
+        addOutput(hidden, ops::decodeAttention(query, held.keys, held.values, context.lengths, scale).flatten(1), context);
     }
 
 protected:
@@ -78,12 +77,6 @@ protected:
     {
         const auto bias = m_weights.find(name + ".bias");
         return at::linear(hidden, weight(name + ".weight"), bias == m_weights.end() ? torch::Tensor() : bias->second);
-    }
-
-    /// [batch, length, heads, dim]
-    torch::Tensor projectHeads(const torch::Tensor& hidden, const std::string& name, std::int64_t heads) const
-    {
-        return project(hidden, name).view({hidden.size(0), hidden.size(1), heads, m_architecture->headDim});
     }
 
     std::optional<torch::Tensor> headNorm(const std::string& name) const
@@ -117,9 +110,9 @@ protected:
     /// The same with the new keys and values in the slots from `first` on; not differentiable. Returns the query.
     torch::Tensor projectInto(KeyValueState& state, std::int64_t first, const torch::Tensor& hidden, const ForwardContext& context) const
     {
-        const Architecture& a = *m_architecture;
-        return ops::rotateInto(projectHeads(hidden, "q_proj", a.attentionHeads), projectHeads(hidden, "k_proj", a.keyValueHeads),
-                               projectHeads(hidden, "v_proj", a.keyValueHeads), headNorm("q_norm.weight"), headNorm("k_norm.weight"), a.rmsNormEpsilon,
+        const std::vector<torch::Tensor> inputs = projected(hidden);
+        const auto heads = [&](std::size_t which) { return inputs[which].unflatten(-1, {-1, m_architecture->headDim}); };
+        return ops::rotateInto(heads(0), heads(1), heads(2), headNorm("q_norm.weight"), headNorm("k_norm.weight"), m_architecture->rmsNormEpsilon,
                                context.cosine, context.sine, first, state.keys, state.values)
             .transpose(1, 2);
     }

@@ -71,16 +71,41 @@ ops::TokenProduct Block::product(const std::string& name, bool silu) const
     return {weight(name + ".weight"), bias == m_weights.end() ? std::nullopt : std::optional(bias->second), silu};
 }
 
-std::vector<torch::Tensor> Block::projectInputs(const torch::Tensor& hidden, const ops::TokenNorm& norm, const std::string& silu) const
+std::vector<torch::Tensor> Block::projectInputs(const torch::Tensor& hidden, const ops::TokenNorm& norm, const ops::Upcoming& upcoming,
+                                                const std::string& silu) const
 {
     std::vector<ops::TokenProduct> products;
     for (const std::string& name : inputProjections())
         products.push_back(product(name, name == silu));
-    return ops::tokenProducts(hidden, norm, products);
+    return ops::tokenProducts(hidden, norm, products, upcoming);
+}
+
+ops::Upcoming Block::firstRead() const
+{
+    ops::Upcoming out;
+    for (const std::string& name : inputProjections())
+        out.push_back(weight(name + ".weight"));
+    const torch::Tensor together = ops::joined(out);
+    return together.defined() ? ops::Upcoming{together} : out;
+}
+
+ops::Upcoming Block::outputAndNext(const DecodeContext& context) const
+{
+    ops::Upcoming out = context.next;
+    out.insert(out.begin(), weight("o_proj.weight"));
+    return out;
+}
+
+void Block::addOutput(torch::Tensor& hidden, const torch::Tensor& y, const DecodeContext& context) const
+{
+    const ops::TokenProduct out = product("o_proj");
+    ops::addProduct(hidden, y, out.weight, out.bias, context.next);
 }
 
 std::vector<torch::Tensor> Block::projected(const torch::Tensor& hidden) const
 {
+    if (!at::GradMode::is_enabled())
+        return projectInputs(hidden, {}, {});
     std::vector<torch::Tensor> weights, biases, out;
     for (const std::string& name : inputProjections()) {
         weights.push_back(weight(name + ".weight"));

@@ -276,14 +276,16 @@ torch::Tensor HybridModel::extend(const torch::Tensor& ids, ModelState& state, c
 torch::Tensor HybridModel::decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state) const
 {
     const ForwardContext tables = context(0, state.m_capacity);
-    const DecodeContext positions{tables.cosine, tables.sine, lengths};
+    DecodeContext positions{tables.cosine, tables.sine, lengths};
     const double epsilon = m_architecture.rmsNormEpsilon;
     torch::Tensor hidden = embed(ids);
     for (int i = 0; i < m_architecture.layerCount(); ++i) {
         const auto at = static_cast<std::size_t>(i);
         const LayerWeights& w = m_layers[at];
+        positions.next = {w.gate, w.up};
         block(i).decode(hidden, {w.inputNorm, epsilon}, positions, *state.m_layers[at]);
-        ops::addProduct(hidden, ops::gatedProduct(hidden, {w.outputNorm, epsilon}, w.gate, w.up), w.down, std::nullopt);
+        const torch::Tensor inner = ops::gatedProduct(hidden, {w.outputNorm, epsilon}, w.gate, w.up, {w.down});
+        ops::addProduct(hidden, inner, w.down, std::nullopt, at + 1 < m_layers.size() ? block(i + 1).firstRead() : ops::Upcoming{m_head});
     }
     return ops::tokenProducts(hidden, {m_norm, epsilon}, {{m_head, std::nullopt}})[0];
 }

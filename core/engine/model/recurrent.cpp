@@ -93,12 +93,6 @@ ops::RecurrentStep RecurrentBlock::stepOf(RecurrentState& state, const std::stri
     return step;
 }
 
-void RecurrentBlock::finish(const ops::RecurrentStep& step, torch::Tensor& hidden) const
-{
-    const ops::TokenProduct out = product("o_proj");
-    ops::addProduct(hidden, ops::recurrentStep(step), out.weight, out.bias);
-}
-
 torch::Tensor RecurrentBlock::logDecay(const torch::Tensor& hidden) const
 {
     const torch::Tensor a = project(hidden, "a_proj");
