@@ -50,4 +50,18 @@ cudaError_t launchDistance(const DistanceProblem& problem, float* sums, std::int
 /// gradX = 2 * factor * (x - y), zeros where not valid; the factor lies on the device.
 cudaError_t launchDistanceBackward(const DistanceProblem& problem, const float* factor, void* gradX, cudaStream_t stream);
 
+/// Losses of a language model's head, a row of logits a token, and their gradient in place of the logits. See headGradient of
+/// training_operators.h. `width` is the vocabulary.
+struct HeadProblem {
+    std::int64_t tokens = 0, width = 0;
+    Element element = Element::BFloat16;
+    void* logits = nullptr;           ///< [tokens, width]; becomes the gradient
+    const void* teacher = nullptr;    ///< [tokens, width] logits; null without divergence
+    const std::int64_t* ids = nullptr; ///< [tokens], on the device; null without cross-entropy. One outside the vocabulary gives NaN
+    const float* weights = nullptr;   ///< [tokens]
+    float crossEntropy = 1, divergence = 0, temperature = 1;
+};
+/// losses [tokens], weighted.
+cudaError_t launchHead(const HeadProblem& problem, float* losses, cudaStream_t stream);
+
 } // namespace postnas::ops::cuda

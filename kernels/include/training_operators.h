@@ -23,4 +23,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> gatedNormBackward(const at::Tenso
 /// sum((x - y)^2) / max(sum(y^2), 1e-12) over the tokens that are valid, float32; x, y [tokens, width], valid bool [tokens]. Differentiable in x.
 at::Tensor relativeDistance(const at::Tensor& x, const at::Tensor& y, const at::Tensor& valid);
 
+/// Weighted losses of tokens, float32 (float64 for such logits) [tokens], each
+///   weight * (crossEntropy * -log softmax(logits)[id] + divergence * temperature^2 * KL(softmax(teacher / temperature) || softmax(logits / temperature)))
+/// and, in place of the logits [tokens, vocabulary], the gradient of their sum. teacher: logits of the same shape, with divergence; ids: int64
+/// [tokens], with crossEntropy.
+at::Tensor headGradient(at::Tensor& logits, const std::optional<at::Tensor>& teacher, const std::optional<at::Tensor>& ids, const at::Tensor& weights,
+                        double crossEntropy, double divergence, double temperature);
+
 } // namespace postnas::ops

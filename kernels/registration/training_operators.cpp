@@ -61,6 +61,8 @@ TORCH_LIBRARY_FRAGMENT(postnas, m)
 {
     m.def("swiglu_backward(Tensor gradient, Tensor gate, Tensor up) -> (Tensor, Tensor)");
     m.def("gated_norm_backward(Tensor gradient, Tensor x, Tensor weight, Tensor? gate, float epsilon) -> (Tensor, Tensor, Tensor)");
+    m.def("head_gradient_(Tensor(a!) logits, Tensor? teacher, Tensor? ids, Tensor weights, float cross_entropy, float divergence, float temperature) "
+          "-> Tensor");
     m.def("squared_sums(Tensor x, Tensor y, Tensor valid) -> Tensor");
     m.def("squared_sums_backward(Tensor factor, Tensor x, Tensor y, Tensor valid) -> Tensor");
 }
@@ -69,6 +71,7 @@ TORCH_LIBRARY_IMPL(postnas, CPU, m)
 {
     m.impl("swiglu_backward", &swiGluBackwardReference);
     m.impl("gated_norm_backward", &gatedNormBackwardReference);
+    m.impl("head_gradient_", &headGradientReference);
     m.impl("squared_sums", &squaredSumsReference);
     m.impl("squared_sums_backward", &squaredSumsBackwardReference);
 }
@@ -89,6 +92,13 @@ std::tuple<Tensor, Tensor, Tensor> gatedNormBackward(const Tensor& gradient, con
 Tensor differentiableGatedNorm(const Tensor& o, const Tensor& weight, const OptionalTensor& gate, double epsilon)
 {
     return GatedNorm::apply(o, weight, gate, epsilon);
+}
+
+Tensor headGradient(Tensor& logits, const OptionalTensor& teacher, const OptionalTensor& ids, const Tensor& weights, double crossEntropy, double divergence,
+                    double temperature)
+{
+    static const auto op = handle<decltype(headGradientReference)>("postnas::head_gradient_");
+    return op.call(logits, teacher, ids, weights, crossEntropy, divergence, temperature);
 }
 
 Tensor relativeDistance(const Tensor& x, const Tensor& y, const Tensor& valid) { return RelativeDistance::apply(x, y, valid); }

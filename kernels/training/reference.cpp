@@ -51,4 +51,30 @@ Tensor squaredSumsBackwardReference(const Tensor& factor, const Tensor& x, const
     return ((wide(x) - wide(y)) * (2 * factor)).masked_fill(valid.logical_not().unsqueeze(-1), 0).to(x.scalar_type());
 }
 
+Tensor headGradientReference(Tensor& logits, const std::optional<Tensor>& teacher, const std::optional<Tensor>& ids, const Tensor& weights,
+                             double crossEntropy, double divergence, double temperature)
+{
+    const Tensor in = wide(logits), scale = weights.to(in.scalar_type());
+    Tensor losses = at::zeros_like(scale), gradient;
+    if (crossEntropy != 0) {
+        const Tensor logs = at::log_softmax(in, -1), index = ids->unsqueeze(1), share = scale * crossEntropy;
+        losses = losses - logs.gather(1, index).squeeze(1) * share;
+        gradient = logs.exp_().mul_(share.unsqueeze(1));
+        gradient.scatter_add_(1, index, -share.unsqueeze(1));
+    }
+    if (divergence != 0) {
+        const double sharpness = 1 / temperature;
+        const Tensor target = at::log_softmax(wide(*teacher) * sharpness, -1), student = at::log_softmax(in * sharpness, -1);
+        const Tensor share = scale * (divergence * temperature * temperature), chances = target.exp();
+        losses = losses + (chances * (target - student)).sum(-1) * share;
+        const Tensor part = student.exp().sub_(chances).mul_(share.unsqueeze(1) * sharpness);
+        gradient = gradient.defined() ? gradient.add_(part) : part;
+    }
+    if (gradient.defined())
+        logits.copy_(gradient);
+    else
+        logits.zero_();
+    return losses;
+}
+
 } // namespace postnas::ops

@@ -17,4 +17,7 @@ at::Tensor squaredSumsReference(const at::Tensor& x, const at::Tensor& y, const 
 /// 2 * factor * (x - y) in x's type, zeros where not valid; factor: one number.
 at::Tensor squaredSumsBackwardReference(const at::Tensor& factor, const at::Tensor& x, const at::Tensor& y, const at::Tensor& valid);
 
+at::Tensor headGradientReference(at::Tensor& logits, const std::optional<at::Tensor>& teacher, const std::optional<at::Tensor>& ids,
+                                 const at::Tensor& weights, double crossEntropy, double divergence, double temperature);
+
 } // namespace postnas::ops

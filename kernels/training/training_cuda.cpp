@@ -108,12 +108,36 @@ Tensor squaredSumsBackwardCuda(const Tensor& factor, const Tensor& xIn, const Te
     return gradX;
 }
 
+Tensor headGradientCuda(Tensor& logits, const OptionalTensor& teacherIn, const OptionalTensor& idsIn, const Tensor& weights, double crossEntropy,
+                        double divergence, double temperature)
+{
+    const c10::cuda::CUDAGuard guard(logits.device());
+    if (!takes(logits) || logits.dim() != 2 || !logits.is_contiguous() || reinterpret_cast<std::uintptr_t>(logits.const_data_ptr()) % 16 != 0)
+        return headGradientReference(logits, teacherIn, idsIn, weights, crossEntropy, divergence, temperature);
+    const Tensor teacher = divergence != 0 ? packed(*teacherIn, logits) : Tensor();
+    const Tensor ids = crossEntropy != 0 ? idsIn->to(at::kLong).contiguous() : Tensor(), scale = weights.to(at::kFloat).contiguous();
+    const Tensor losses = at::empty({logits.size(0)}, logits.options().dtype(at::kFloat));
+    const cuda::HeadProblem p{logits.size(0),
+                              logits.size(1),
+                              cuda::elementOf(logits.scalar_type()),
+                              logits.mutable_data_ptr(),
+                              teacher.defined() ? teacher.const_data_ptr() : nullptr,
+                              ids.defined() ? ids.const_data_ptr<std::int64_t>() : nullptr,
+                              scale.const_data_ptr<float>(),
+                              static_cast<float>(crossEntropy),
+                              static_cast<float>(divergence),
+                              static_cast<float>(temperature)};
+    cuda::check(cuda::launchHead(p, losses.mutable_data_ptr<float>(), c10::cuda::getCurrentCUDAStream()), "head losses");
+    return losses;
+}
+
 } // namespace
 
 TORCH_LIBRARY_IMPL(postnas, CUDA, m)
 {
     m.impl("swiglu_backward", &swiGluBackwardCuda);
     m.impl("gated_norm_backward", &gatedNormBackwardCuda);
+    m.impl("head_gradient_", &headGradientCuda);
     m.impl("squared_sums", &squaredSumsCuda);
     m.impl("squared_sums_backward", &squaredSumsBackwardCuda);
 }

@@ -89,7 +89,7 @@ TEST_F(Doctor, TellsWhatTheMachineHasAndChecksEveryOperator)
         }
     }
     for (const char* name : {"gated_delta_rule", "gated_linear_attention", "short_convolution", "dynamic_convolution", "feed_forward",
-                             "gated_norm", "relative_distance", "rotation"})
+                             "gated_norm", "relative_distance", "rotation", "head_loss"})
         for (const char* type : {" float32", " bfloat16"})
             EXPECT_EQ(seen.count(std::string(name) + type), 1u) << name << type;
     EXPECT_FALSE(report.contains("blocks"));

@@ -9,6 +9,7 @@
 #include "core/engine/benchmark/comparison.h"
 #include "core/engine/model/functional.h"
 #include "core/engine/model/trained_layer.h"
+#include "core/engine/training/head_loss.h"
 #include "kernels/include/training_operators.h"
 
 namespace postnas::engine {
@@ -81,6 +82,36 @@ Subject rotationSubject(std::int64_t tokens, std::int64_t heads, std::int64_t di
             }};
 }
 
+Subject headSubject(std::int64_t tokens, std::int64_t width, std::int64_t vocabulary)
+{
+    const Tensor ids = torch::randint(vocabulary, {tokens}), weights = torch::rand({tokens}, torch::kFloat64);
+    const Tensor teacherHidden = drawn({tokens, width}), teacherHead = drawn({vocabulary, width}, 1 / std::sqrt(static_cast<double>(width)));
+    const auto typed = [](const Tensor& t, const Tensor& like) { return t.to(torch::kBFloat16).to(like.options().requires_grad(false)); };
+    constexpr double kCrossEntropy = 0.5, kDivergence = 2, kTemperature = 1.5;
+    return {"head_loss",
+            "head_gradient_",
+            "tokens " + std::to_string(tokens) + ", width " + std::to_string(width) + ", vocabulary " + std::to_string(vocabulary),
+            {drawn({tokens, width}), drawn({vocabulary, width}, 1 / std::sqrt(static_cast<double>(width)))},
+            [=](const Tensors& x) -> Tensors {
+                const Tensor logits = at::linear(x[0], x[1]);
+                const Tensor target = at::log_softmax(at::linear(typed(teacherHidden, x[0]), typed(teacherHead, x[0])) / kTemperature, -1);
+                const Tensor ce = -at::log_softmax(logits, -1).gather(1, ids.unsqueeze(1)).squeeze(1);
+                const Tensor kl = (target.exp() * (target - at::log_softmax(logits / kTemperature, -1))).sum(-1) * (kTemperature * kTemperature);
+                return {((ce * kCrossEntropy + kl * kDivergence) * weights).sum()};
+            },
+            [=](const Tensors& x) -> Tensors {
+                HeadTargets targets;
+                targets.weights = weights.to(x[0].device());
+                targets.ids = ids.to(x[0].device());
+                targets.crossEntropy = kCrossEntropy;
+                targets.divergence = kDivergence;
+                targets.temperature = kTemperature;
+                targets.teacherHidden = typed(teacherHidden, x[0]);
+                targets.teacherHead = typed(teacherHead, x[0]);
+                return {headLoss(x[0], x[1], targets, 4 * vocabulary)};
+            }};
+}
+
 /// Outputs, and the gradients of a fixed weighted sum of them.
 std::pair<Tensors, Tensors> evaluate(const Function& function, const Tensors& inputs, const Tensors& weights)
 {
@@ -129,7 +160,8 @@ std::vector<OperatorCheck> checkTrainingOperators(const std::string& device)
 {
     std::vector<OperatorCheck> out;
     for (const Subject& s : {feedForwardSubject(37, 64, 136), feedForwardSubject(1, 72, 40), gatedNormSubject(33, 3, 128), gatedNormSubject(5, 2, 264),
-                             gatedNormSubject(1, 1, 40), distanceSubject(50, 72), distanceSubject(1, 8), rotationSubject(19, 3, 64)}) {
+                             gatedNormSubject(1, 1, 40), distanceSubject(50, 72), distanceSubject(1, 8), rotationSubject(19, 3, 64),
+                             headSubject(11, 64, 264)}) {
         out.push_back(check(s, device, torch::kFloat32, 1e-4));
         out.push_back(check(s, device, torch::kBFloat16, 2e-2));
     }

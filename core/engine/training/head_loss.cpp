@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/include/training_operators.h"
+
 namespace postnas::engine {
 namespace {
 
@@ -13,34 +15,6 @@ struct Targets final : torch::CustomClassHolder {
     HeadTargets value;
     std::int64_t slice = 1;
 };
-
-/// Loss of a slice, weighted and summed; `logits` becomes its gradient.
-torch::Tensor sliceLoss(torch::Tensor& logits, const HeadTargets& t, std::int64_t begin, std::int64_t end)
-{
-    const torch::Tensor weights = t.weights.slice(0, begin, end).to(logits.scalar_type()) * t.scale;
-    torch::Tensor loss = torch::zeros({}, logits.options());
-    torch::Tensor gradient;
-    if (t.crossEntropy != 0) {
-        const torch::Tensor logs = at::log_softmax(logits, -1), ids = t.ids.slice(0, begin, end).unsqueeze(1);
-        const torch::Tensor share = weights * t.crossEntropy;
-        loss = loss - (logs.gather(1, ids).squeeze(1) * share).sum();
-        gradient = logs.exp_().mul_(share.unsqueeze(1));
-        gradient.scatter_add_(1, ids, -share.unsqueeze(1));
-    }
-    if (t.divergence != 0) {
-        const double sharpness = 1 / t.temperature;
-        const torch::Tensor teacher =
-            at::log_softmax(at::linear(t.teacherHidden.slice(0, begin, end), t.teacherHead).to(logits.scalar_type()).mul_(sharpness), -1);
-        const torch::Tensor student = at::log_softmax(logits.mul_(sharpness), -1);
-        const torch::Tensor share = weights * (t.divergence * t.temperature * t.temperature);
-        const torch::Tensor chances = teacher.exp();
-        loss = loss + ((chances * (teacher - student)).sum(-1) * share).sum();
-        const torch::Tensor part = student.exp().sub_(chances).mul_(share.unsqueeze(1) * sharpness);
-        gradient = gradient.defined() ? gradient.add_(part) : part;
-    }
-    logits = gradient.defined() ? gradient : torch::zeros_like(logits);
-    return loss;
-}
 
 class HeadLoss : public torch::autograd::Function<HeadLoss> {
 public:
@@ -56,9 +30,15 @@ public:
         for (std::int64_t begin = 0; begin < hidden.size(0); begin += targets->slice) {
             const std::int64_t end = std::min(hidden.size(0), begin + targets->slice);
             const torch::Tensor rows = hidden.slice(0, begin, end);
-            torch::Tensor logits = at::linear(rows, head).to(wide);
-            loss += sliceLoss(logits, targets->value, begin, end);
-            const torch::Tensor gradient = logits.to(hidden.scalar_type());
+            torch::Tensor gradient = at::linear(rows, head); // the logits, at first
+            const HeadTargets& t = targets->value;
+            std::optional<torch::Tensor> teacher, ids;
+            if (t.divergence != 0)
+                teacher = at::linear(t.teacherHidden.slice(0, begin, end), t.teacherHead);
+            if (t.crossEntropy != 0)
+                ids = t.ids.slice(0, begin, end);
+            const torch::Tensor weights = t.weights.slice(0, begin, end).to(wide) * t.scale;
+            loss += ops::headGradient(gradient, teacher, ids, weights, t.crossEntropy, t.divergence, t.temperature).sum();
             if (throughHidden)
                 gradHidden.slice(0, begin, end).copy_(at::mm(gradient, head));
             if (throughHead && gradient.scalar_type() == wide)
@@ -88,7 +68,9 @@ torch::Tensor headLoss(const torch::Tensor& hidden, const torch::Tensor& head, c
 {
     auto held = c10::make_intrusive<Targets>();
     held->value = targets;
-    held->slice = std::max<std::int64_t>(1, sliceElements / std::max<std::int64_t>(1, head.size(0)));
+    // Few tokens at a time leave a GPU's matrix units idle.
+    const std::int64_t elements = sliceElements > 0 ? sliceElements : std::int64_t{1} << (hidden.is_cuda() ? 28 : 25);
+    held->slice = std::max<std::int64_t>(1, elements / std::max<std::int64_t>(1, head.size(0)));
     return HeadLoss::apply(hidden, head, held);
 }
 

@@ -38,7 +38,7 @@ public:
         if (m_tokenizer.vocabularySize() > m_architecture.vocabularySize)
             throw usageError("architecture: vocab_size " + std::to_string(m_architecture.vocabularySize) + " is smaller than the tokenizer's "
                              + std::to_string(m_tokenizer.vocabularySize()) + " ids");
-        requireModelMemory(m_architecture, 4 * 4, 0, "architecture");
+        requireModelMemory(m_architecture, m_dtype == torch::kBFloat16 ? 5 * 4 : 4 * 4, 0, "architecture"); // master, moments, gradient, copy and its gradient
         m_architecture.dtype = "float32";
     }
 

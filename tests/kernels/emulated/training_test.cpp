@@ -113,6 +113,42 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Training,
                                          Shape{19, 136, at::kFloat}, Shape{9, 256}, Shape{11, 264}, Shape{6, 512}, Shape{3, 1000}, Shape{2, 1024, at::kFloat}),
                          testing::PrintToStringParamName());
 
+struct HeadShape {
+    std::int64_t tokens, vocabulary;
+    double crossEntropy, divergence, temperature, size;
+    at::ScalarType type = at::kBFloat16;
+};
+
+TEST(Head, LossesAndTheirGradients)
+{
+    for (const HeadShape& s : {HeadShape{1, 8, 1, 0, 1, 1}, HeadShape{3, 5000, 0.5, 0, 1, 20}, HeadShape{2, 4104, 0, 1, 1, 3, at::kFloat}, HeadShape{4, 72, 0.3, 2, 2.5, 5},
+                               HeadShape{2, 9000, 1, 1, 1, 2, at::kFloat}, HeadShape{3, 264, 1, 0.5, 0.5, 60, at::kFloat}}) {
+        at::manual_seed(s.vocabulary);
+        const Tensor logits = (at::randn({s.tokens, s.vocabulary}) * s.size).to(s.type), teacher = (at::randn({s.tokens, s.vocabulary}) * s.size).to(s.type);
+        const Tensor ids = at::randint(s.vocabulary, {s.tokens}), weights = at::rand({s.tokens});
+        Tensor in = leaf(logits), losses = at::zeros({s.tokens}, at::kDouble);
+        losses = losses - s.crossEntropy * at::log_softmax(in, -1).gather(1, ids.unsqueeze(1)).squeeze(1);
+        const Tensor target = at::log_softmax(wide(teacher) / s.temperature, -1);
+        losses = losses + s.divergence * s.temperature * s.temperature * (target.exp() * (target - at::log_softmax(in / s.temperature, -1))).sum(-1);
+        losses = losses * weights;
+        const Tensor gradient = torch::autograd::grad({losses.sum()}, {in})[0];
+        const cuda::Element element = s.type == at::kFloat ? cuda::Element::Float32 : cuda::Element::BFloat16;
+        Tensor changed = logits.clone();
+        const Tensor out = unwritten({s.tokens}, at::kFloat);
+        const cuda::HeadProblem p{s.tokens, s.vocabulary, element, changed.mutable_data_ptr(), s.divergence != 0 ? teacher.const_data_ptr() : nullptr,
+                                  s.crossEntropy != 0 ? ids.const_data_ptr<std::int64_t>() : nullptr, weights.const_data_ptr<float>(),
+                                  float(s.crossEntropy), float(s.divergence), float(s.temperature)};
+        ASSERT_EQ(cuda::launchHead(p, out.mutable_data_ptr<float>(), nullptr), cudaSuccess);
+        EXPECT_LT(relativeError(out, losses.detach()), 2e-5) << s.vocabulary;
+        EXPECT_LT(relativeError(changed, gradient), s.type == at::kFloat ? 5e-5 : 6e-3) << s.vocabulary;
+        Tensor reference = wide(logits);
+        const Tensor referenceLosses =
+            postnas::ops::headGradientReference(reference, wide(teacher), ids, wide(weights), s.crossEntropy, s.divergence, s.temperature);
+        EXPECT_LT(relativeError(referenceLosses, losses.detach()), 1e-12);
+        EXPECT_LT(relativeError(reference, gradient), 1e-12);
+    }
+}
+
 TEST(TrainingLaunch, RefusesWhatItCannotTake)
 {
     alignas(16) unsigned char memory[64];
@@ -120,6 +156,7 @@ TEST(TrainingLaunch, RefusesWhatItCannotTake)
     EXPECT_EQ(cuda::launchSwiGluBackward({8, cuda::Element::Float32, memory + 4, memory, memory}, memory, memory, nullptr), cudaErrorInvalidValue);
     cuda::GatedNormBackwardProblem norm{1, 1032, cuda::Element::Float32, memory, memory, memory};
     EXPECT_EQ(cuda::launchGatedNormBackward(norm, memory, nullptr, nullptr, 1, nullptr), cudaErrorInvalidValue);
+    EXPECT_EQ(cuda::launchHead({1, 12, cuda::Element::Float32, memory}, nullptr, nullptr), cudaErrorInvalidValue);
     EXPECT_EQ(cuda::launchDistance({1, 4, cuda::Element::Float32, memory, memory, nullptr}, nullptr, 1, nullptr), cudaErrorInvalidValue);
 }
 
