@@ -233,6 +233,8 @@ std::vector<OperatorCheck> checkOperators(const std::string& device)
     }
     const std::vector<OperatorCheck> decoding = checkDecodeOperators(device);
     out.insert(out.end(), decoding.begin(), decoding.end());
+    const std::vector<OperatorCheck> prefill = checkPrefillOperators(device);
+    out.insert(out.end(), prefill.begin(), prefill.end());
     const std::vector<OperatorCheck> training = checkTrainingOperators(device);
     out.insert(out.end(), training.begin(), training.end());
     return out;

@@ -41,6 +41,8 @@ struct OperatorCheck {
 };
 /// The operators of a decoding step; part of checkOperators.
 std::vector<OperatorCheck> checkDecodeOperators(const std::string& device);
+/// The operators of whole sequences without gradient; part of checkOperators.
+std::vector<OperatorCheck> checkPrefillOperators(const std::string& device);
 /// The operators of training; part of checkOperators.
 std::vector<OperatorCheck> checkTrainingOperators(const std::string& device);
 /// All operators with fresh random inputs in several shapes. `device` is "cpu" or "cuda".
