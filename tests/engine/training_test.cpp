@@ -182,6 +182,17 @@ TEST(Recomputation, LayersThatRunTwiceGiveTheSameGradients)
     }
 }
 
+TEST(Recomputation, WhatWasMeasuredComesBack)
+{
+    TrainingPass pass(RecomputeChoice::Auto, torch::kCPU);
+    EXPECT_EQ(pass.state(), Json::object()) << "a CPU measures nothing";
+    const Json measured = {{"kept_layers", 3}, {"measured_tokens", 512}, {"step", 7}};
+    pass.restore(measured);
+    EXPECT_EQ(pass.state(), (Json{{"kept_layers", 3}, {"measured_tokens", 512}}));
+    pass.restore(Json::object());
+    EXPECT_EQ(pass.state()["kept_layers"], 3);
+}
+
 TEST(Recomputation, KeepsNothingButTheInput)
 {
     const torch::Tensor x = torch::randn({4}).requires_grad_(), w = torch::randn({4}).requires_grad_();

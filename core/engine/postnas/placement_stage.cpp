@@ -140,8 +140,10 @@ private:
         SupernetTrainer trainer(*m_supernet, options);
         Optimizer& optimizer = trainer.optimizer();
         std::int64_t first = 0;
-        if (const auto state = restoreTrainingCheckpoint(m_run, optimizer))
+        if (const auto state = restoreTrainingCheckpoint(m_run, optimizer)) {
             first = JsonReader(*state, "state.json").integer("step", 0, t.steps);
+            trainer.restorePass(*state);
+        }
         const Schedule schedule {t.learningRate, t.minLearningRate, t.warmupSteps, t.steps};
         CheckpointClock clock(m_spec.checkpointEvery);
         ProgressReporter progress(m_run, "steps", first, t.steps);
@@ -160,7 +162,7 @@ private:
             progress.update(done);
             const bool stop = m_run.cancellation.cancelled();
             if (stop || done == t.steps || clock.due(done))
-                saveTrainingCheckpoint(m_run, optimizer, done, m_spec.keepCheckpoints, Json::object());
+                saveTrainingCheckpoint(m_run, optimizer, done, m_spec.keepCheckpoints, trainer.passState());
             if (stop)
                 m_run.cancellation.throwIfCancelled();
         }

@@ -30,6 +30,8 @@ public:
     Optimizer& optimizer() { return m_optimizer; }
     /// See TrainingPass.
     int recomputedLayers() const { return m_pass.recomputedLayers(); }
+    Json passState() const { return m_pass.state(); }
+    void restorePass(const Json& state) { m_pass.restore(state); }
 
 private:
     Supernet& m_supernet;

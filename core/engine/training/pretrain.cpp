@@ -57,7 +57,7 @@ public:
 
         std::int64_t step = 0;
         if (const auto state = restoreTrainingCheckpoint(m_run, optimizer))
-            step = JsonReader(*state, "state.json").integer("step", 0, m_spec.steps);
+            step = restore(*state);
         m_run.stage("training", 0, 2);
         train(sampler, optimizer, step);
         m_run.stage("export", 1, 2);
@@ -74,6 +74,12 @@ private:
         options.packing = m_spec.packing;
         options.padding = options.separator = endOfText();
         return options;
+    }
+
+    std::int64_t restore(const Json& state)
+    {
+        m_pass.restore(state);
+        return JsonReader(state, "state.json").integer("step", 0, m_spec.steps);
     }
 
     /// Pads rows and separates packed documents: the pad id where the model has one (<|endoftext|> of chat models).
@@ -116,7 +122,7 @@ private:
                 evaluate(done);
             const bool stop = m_run.cancellation.cancelled();
             if (stop || done == m_spec.steps || clock.due(done))
-                saveTrainingCheckpoint(m_run, optimizer, done, m_spec.keepCheckpoints, Json::object());
+                saveTrainingCheckpoint(m_run, optimizer, done, m_spec.keepCheckpoints, m_pass.state());
             if (stop && done < m_spec.steps)
                 m_run.cancellation.throwIfCancelled();
         }

@@ -2,6 +2,7 @@
 #include "core/engine/training/recomputation.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <c10/core/CachingDeviceAllocator.h>
 
@@ -93,6 +94,20 @@ TrainingPass::TrainingPass(RecomputeChoice choice, torch::Device device)
     , m_gpu(device.is_cuda())
     , m_layerBytes(std::make_shared<double>(0))
 {
+}
+
+Json TrainingPass::state() const
+{
+    return m_kept < 0 ? Json::object() : Json({{"kept_layers", m_kept}, {"measured_tokens", m_tokens}});
+}
+
+void TrainingPass::restore(const Json& state)
+{
+    if (!state.contains("kept_layers"))
+        return;
+    const JsonReader in(state, "state.json");
+    m_kept = static_cast<int>(in.integer("kept_layers", 0, std::numeric_limits<int>::max()));
+    m_tokens = in.integer("measured_tokens", 0, std::numeric_limits<std::int64_t>::max());
 }
 
 int TrainingPass::layersToRecompute(int layers, std::int64_t tokens)

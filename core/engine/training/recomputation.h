@@ -7,6 +7,7 @@
 
 #include <torch/torch.h>
 
+#include "core/base/json.h"
 #include "core/engine/model/hybrid_model.h"
 #include "core/jobs/job_spec.h"
 
@@ -29,6 +30,9 @@ public:
     /// As HybridModel::forward.
     torch::Tensor forward(const HybridModel& model, const torch::Tensor& ids, const std::vector<const Block*>* mixers = nullptr,
                           const std::function<void(int, const torch::Tensor&)>& visit = {});
+    /// What was measured, for a checkpoint: a resumed run sums in the same order. Nothing where nothing is measured.
+    Json state() const;
+    void restore(const Json& state);
     /// Layers that ran twice in the last pass.
     int recomputedLayers() const { return m_recomputed; }
 
