@@ -38,6 +38,18 @@ RecurrenceBackwardResult linearRecurrenceBackwardCpu(const std::optional<at::Ten
                                                      const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
                                                      const std::optional<at::Tensor>& initialState, double scale);
 
+/// The recurrence of packed sequences, one after the other through the operators above; any device. `starts` as in operators.h.
+RecurrenceResult packedRecurrenceOneByOne(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
+                                          const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts,
+                                          double scale);
+RecurrenceBackwardResult packedRecurrenceBackwardOneByOne(const std::optional<at::Tensor>& gradO, const std::optional<at::Tensor>& gradFinalState,
+                                                          const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                                          const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
+                                                          const std::optional<at::Tensor>& initialState, const at::Tensor& starts, double scale);
+/// Throws c10::Error where the shapes, or the starts, do not fit.
+RecurrenceSizes checkPackedRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
+                                      const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts);
+
 /// y = causal convolution of x; kernels per token [batch, length, channels, taps] or shared [channels, taps].
 at::Tensor causalConvolutionCpu(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history);
 /// Gradients of x, kernels and history (undefined without history).

@@ -15,6 +15,13 @@ std::tuple<at::Tensor, at::Tensor> linearRecurrence(const at::Tensor& q, const a
                                                     const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
                                                     const std::optional<at::Tensor>& initialState, double scale);
 
+/// The same for sequences of different lengths that lie one behind the other: q, k [tokens, heads, key], v [tokens, heads, value], g and beta as
+/// above without the batch. Sequence s has the tokens starts[s] to starts[s + 1]; starts is int64 [sequences + 1] on the CPU, from 0 to
+/// the number of tokens, never falling. States are [sequences, heads, key, value]. Differentiable.
+std::tuple<at::Tensor, at::Tensor> packedLinearRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
+                                                          const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState,
+                                                          const at::Tensor& starts, double scale);
+
 /// Gated linear attention (arXiv 2312.06635), per head:
 ///   S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,   o_t = scale * S_t^T q_t
 /// q, k: [batch, length, heads, key]; v: [batch, length, heads, value]; g: log decay <= 0, [batch, length, heads, key] or

@@ -9,52 +9,14 @@
 
 #include "kernels/include/cuda_binding.h"
 #include "kernels/include/implementations.h"
-#include "kernels/include/recurrence_launch.h"
+#include "kernels/linear_recurrence/cuda_problem.h"
 
 namespace postnas::ops {
 namespace {
 
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
-
-/// Contiguous, and where the chunked kernels' 16-byte loads can start: a view into a larger tensor may begin anywhere.
-Tensor packed(const Tensor& tensor)
-{
-    const Tensor out = tensor.contiguous();
-    return reinterpret_cast<std::uintptr_t>(out.const_data_ptr()) % 16 == 0 ? out : out.clone();
-}
-
-Tensor workspaceOf(std::size_t bytes, const Tensor& like)
-{
-    return at::empty({static_cast<std::int64_t>(bytes)}, like.options().dtype(at::kByte));
-}
-
-/// Contiguous tensors of one call and the problem that points into them.
-struct Prepared {
-    Tensor q, k, v, g, beta, initialState;
-    cuda::RecurrenceProblem problem;
-
-    Prepared(const RecurrenceSizes& s, const Tensor& qIn, const Tensor& kIn, const Tensor& vIn, const OptionalTensor& gIn,
-             const OptionalTensor& betaIn, const OptionalTensor& stateIn, double scale, at::ScalarType type)
-        : q(packed(qIn.to(type))), k(packed(kIn.to(type))), v(packed(vIn.to(type))), g(cuda::float32(gIn)),
-          beta(cuda::float32(betaIn)), initialState(cuda::float32(stateIn))
-    {
-        problem.batch = s.batch;
-        problem.length = s.length;
-        problem.heads = s.heads;
-        problem.keyDim = s.keyDim;
-        problem.valueDim = s.valueDim;
-        problem.element = cuda::elementOf(type);
-        problem.q = q.const_data_ptr();
-        problem.k = k.const_data_ptr();
-        problem.v = v.const_data_ptr();
-        problem.g = cuda::floats(g);
-        problem.gatePerChannel = s.decayPerChannel;
-        problem.beta = cuda::floats(beta);
-        problem.initialState = cuda::floats(initialState);
-        problem.scale = static_cast<float>(scale);
-    }
-};
+using cuda::as, cuda::backwardInChunks, cuda::packed, cuda::Prepared, cuda::workspaceOf;
 
 RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta,
                          const OptionalTensor& initialState, double scale)
@@ -83,23 +45,6 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
         cuda::check(cuda::launchRecurrenceForward(p.problem, o.mutable_data_ptr(), state.mutable_data_ptr<float>(), stream), "linear recurrence");
     }
     return {o, state};
-}
-
-/// The gradient in its input's type; undefined where there was no input.
-Tensor as(const Tensor& gradient, const OptionalTensor& input) { return input ? gradient.to(input->scalar_type()) : Tensor(); }
-
-RecurrenceBackwardResult backwardInChunks(const Prepared& p, const Tensor& upstream, const Tensor& upstreamState)
-{
-    // Zeros, not empty: without a token the kernels write no gradient of one.
-    const auto like = [](const Tensor& t) { return t.defined() ? at::zeros_like(t) : Tensor(); };
-    RecurrenceBackwardResult out{like(p.q), like(p.k), like(p.v), like(p.g), like(p.beta), like(p.initialState)};
-    const auto& [q, k, v, g, beta, state] = out;
-    const cuda::ChunkedGradients gradients{upstream.const_data_ptr(), cuda::floats(upstreamState), q.mutable_data_ptr(), k.mutable_data_ptr(),
-                                           v.mutable_data_ptr(), cuda::mutableFloats(g), cuda::mutableFloats(beta), cuda::mutableFloats(state)};
-    const Tensor workspace = workspaceOf(cuda::chunkedBackwardWorkspace(p.problem), p.v);
-    cuda::check(cuda::launchChunkedBackward(p.problem, gradients, workspace.mutable_data_ptr(), c10::cuda::getCurrentCUDAStream()),
-                "linear recurrence in chunks, backward");
-    return out;
 }
 
 RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& gradFinalState, const Tensor& q, const Tensor& k,

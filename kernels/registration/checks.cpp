@@ -40,6 +40,27 @@ RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const 
     return s;
 }
 
+RecurrenceSizes checkPackedRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
+                                      const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts)
+{
+    const auto one = [](const std::optional<at::Tensor>& t) { return t ? std::optional(t->unsqueeze(0)) : std::nullopt; };
+    TORCH_CHECK(q.dim() == 3 && k.dim() == 3 && v.dim() == 3, "packed linear recurrence: q, k and v must be [tokens, heads, width], q has shape ", q.sizes());
+    const RecurrenceSizes s = checkRecurrence(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), one(g), one(beta), std::nullopt);
+    TORCH_CHECK(starts.dim() == 1 && starts.numel() >= 1 && starts.scalar_type() == at::kLong && starts.is_cpu() && starts.is_contiguous(),
+                "packed linear recurrence: starts must be int64 [sequences + 1] on the CPU");
+    const std::int64_t* first = starts.const_data_ptr<std::int64_t>();
+    const std::int64_t sequences = starts.numel() - 1;
+    TORCH_CHECK(first[0] == 0 && first[sequences] == s.length, "packed linear recurrence: starts go from ", first[0], " to ", first[sequences], ", the tokens from 0 to ",
+                s.length);
+    for (std::int64_t i = 0; i < sequences; ++i)
+        TORCH_CHECK(first[i] <= first[i + 1], "packed linear recurrence: starts fall after sequence ", i);
+    if (initialState)
+        TORCH_CHECK(initialState->dim() == 4 && initialState->size(0) == sequences && initialState->size(1) == s.heads && initialState->size(2) == s.keyDim
+                        && initialState->size(3) == s.valueDim && initialState->is_floating_point() && initialState->device() == q.device(),
+                    "packed linear recurrence: the initial state must be [sequences, heads, key, value] on the device of q, it has shape ", initialState->sizes());
+    return s;
+}
+
 ConvolutionSizes checkConvolution(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history)
 {
     TORCH_CHECK(x.dim() == 3, "causal convolution: x must be [batch, length, channels], it has shape ", x.sizes());

@@ -87,6 +87,37 @@ Subject recurrenceSubject(std::int64_t batch, std::int64_t length, std::int64_t 
     return s;
 }
 
+/// Three sequences, of which one is a single token, behind each other; the formula takes one after the other.
+Subject packedSubject(std::int64_t heads, std::int64_t key, std::int64_t value, bool perChannel, bool delta)
+{
+    const std::vector<std::int64_t> starts = {0, 70, 71, 150};
+    Subject s = recurrenceSubject(1, starts.back(), heads, key, value, perChannel, delta);
+    s.name = "packed_recurrence";
+    s.primitive = "packed_recurrence";
+    s.shape += ", packed 70 + 1 + 79" + std::string(delta ? ", delta" : "");
+    s.inputs[4] = torch::randn({3, heads, key, value}, torch::kFloat64);
+    const double scale = 1.0 / std::sqrt(static_cast<double>(key));
+    s.formula = [starts, scale](const Tensors& in) -> Tensors {
+        Tensors outputs, states;
+        for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
+            Tensors one;
+            for (std::size_t n = 0; n < in.size(); ++n)
+                one.push_back(n == 4 ? in[n].narrow(0, static_cast<std::int64_t>(i), 1) : in[n].narrow(1, starts[i], starts[i + 1] - starts[i]));
+            const Tensors out = recurrence(one, scale);
+            outputs.push_back(out[0]);
+            states.push_back(out[1]);
+        }
+        return {torch::cat(outputs, 1), torch::cat(states, 0)};
+    };
+    s.implementation = [starts, scale, delta](const Tensors& in) -> Tensors {
+        const auto row = [](const Tensor& t) { return t.squeeze(0); };
+        const auto [o, state] = ops::packedLinearRecurrence(row(in[0]), row(in[1]), row(in[2]), row(in[3]), delta ? std::optional(row(in[5])) : std::nullopt, in[4],
+                                                            torch::tensor(starts), scale);
+        return {o.unsqueeze(0), state};
+    };
+    return s;
+}
+
 Subject convolutionSubject(std::int64_t batch, std::int64_t length, std::int64_t channels, std::int64_t taps, bool dynamic)
 {
     const auto options = torch::TensorOptions().dtype(torch::kFloat64);
@@ -116,6 +147,8 @@ std::vector<Subject> subjects()
         out.push_back(recurrenceSubject(1, 150, 2, 96, 80, true, delta));
         out.push_back(recurrenceSubject(1, 129, 1, 256, 64, false, delta));
     }
+    out.push_back(packedSubject(2, 96, 256, false, true));
+    out.push_back(packedSubject(2, 64, 40, true, false));
     for (const bool dynamic : {true, false}) {
         out.push_back(convolutionSubject(2, 37, 96, 4, dynamic));
         out.push_back(convolutionSubject(1, 1, 70, 4, dynamic));
@@ -144,7 +177,7 @@ std::string pathOf(const Subject& s, const std::string& device, torch::ScalarTyp
 {
     if (!native)
         return "through the CPU (slow): no operators for this device are loaded";
-    if (device != "cuda" || s.primitive != "linear_recurrence")
+    if (device != "cuda" || (s.primitive != "linear_recurrence" && s.primitive != "packed_recurrence"))
         return "native";
     const ops::RecurrenceSizes sizes{s.inputs[0].size(0), s.inputs[0].size(1), s.inputs[0].size(2), s.inputs[0].size(3), s.inputs[2].size(3),
                                      s.inputs[3].dim() == 4};
@@ -165,9 +198,8 @@ OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarTy
     out.dtype = type == torch::kFloat32 ? "float32" : "bfloat16";
     out.shape = s.shape;
     out.tolerance = tolerance;
-    const auto key = device == "cuda" ? c10::DispatchKey::CUDA : c10::DispatchKey::CPU;
     const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("postnas::" + s.primitive).c_str(), "");
-    out.path = pathOf(s, device, type, op.hasKernelForDispatchKey(key));
+    out.path = pathOf(s, device, type, device == "cpu" || op.hasKernelForDispatchKey(c10::DispatchKey::CUDA));
 
     // The formula sees what the operator sees: inputs already rounded to its type.
     Tensors rounded, inputs;
