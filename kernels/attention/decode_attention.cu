@@ -19,7 +19,7 @@ using Element16 = __nv_bfloat16;
 constexpr int kWarps = 4;
 constexpr int kRows = 16;           ///< query heads of a block
 constexpr int kTokens = 16;         ///< of a tile
-constexpr int kSplitTokens = 64;    ///< a smaller part is not worth its merging
+constexpr int kSplitTokens = 128;   ///< a smaller part is not worth its merging
 constexpr int kPrefetchTokens = 128, kLineBytes = 128;
 constexpr int kEvenTokens = 2048;   ///< parts of large batches: small enough that all SMs end at the same time
 constexpr int kMaxSplits = 128;

@@ -1,5 +1,5 @@
 // Matrix products around a decoding step's tokens, with the norm before and the sum after them. Not differentiable. Each goes through the torch
-// dispatcher (library "postnas"): torch's own functions on the CPU; on CUDA one kernel for up to 8 tokens, cuBLAS for more.
+// dispatcher (library "postnas"): torch's own functions on the CPU; on CUDA one kernel for up to 4 tokens, cuBLAS for more.
 #pragma once
 
 #include <optional>

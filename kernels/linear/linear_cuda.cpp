@@ -15,7 +15,8 @@ namespace {
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
-constexpr std::int64_t kUpcomingBytes = 32 * 1024;
+constexpr std::int64_t kFewTokens = 4; ///< with more, cuBLAS with its launches around takes less time
+constexpr std::int64_t kUpcomingBytes = 16 * 1024;
 
 bool aligned(const Tensor& t) { return reinterpret_cast<std::uintptr_t>(t.const_data_ptr()) % 16 == 0; }
 bool suits(const Tensor& t) { return t.scalar_type() == at::kBFloat16 && t.is_contiguous() && aligned(t); }
@@ -30,7 +31,7 @@ int multiprocessorsOf(const Tensor& tensor)
 /// The part of the problem that all share; false where the kernel is not for it.
 bool describe(cuda::TokenProducts& p, const Tensor& x, const OptionalTensor& norm, double epsilon, at::TensorList upcoming)
 {
-    if (x.dim() != 2 || x.size(0) > cuda::kMaxProductTokens || !suits(x) || (norm && !suits(*norm)))
+    if (x.dim() != 2 || x.size(0) > kFewTokens || !suits(x) || (norm && !suits(*norm)))
         return false;
     p.tokens = x.size(0);
     p.width = x.size(1);
@@ -46,7 +47,8 @@ bool describe(cuda::TokenProducts& p, const Tensor& x, const OptionalTensor& nor
 
 bool addTo(cuda::TokenProducts& p, const Tensor& weight, const OptionalTensor& bias, bool silu)
 {
-    if (p.count == cuda::kMaxTokenProducts || !suits(weight) || weight.dim() != 2 || weight.size(1) != p.width || (bias && (bias->scalar_type() != at::kBFloat16 || !bias->is_contiguous())))
+    const bool biasSuits = !bias || (bias->scalar_type() == at::kBFloat16 && bias->is_contiguous());
+    if (p.count == cuda::kMaxTokenProducts || !suits(weight) || weight.dim() != 2 || weight.size(1) != p.width || !biasSuits)
         return false;
     p.products[p.count++] = {weight.const_data_ptr(), bias ? bias->const_data_ptr() : nullptr, nullptr, weight.size(0), silu};
     return true;

@@ -6,10 +6,10 @@
 namespace postnas::ops::cuda {
 namespace {
 
-constexpr int kBlocksAtOnce = 2; ///< on a multiprocessor
 constexpr int kStepsAtOnce = 2, kDepth = 5; ///< 80 KiB of weights under way
 constexpr std::int64_t kMostRows = 160;     ///< of a block, for its results wait in shared memory
-constexpr std::size_t kMostShared = 220 * 1024; ///< of a block; with half of it two fit on a multiprocessor
+constexpr std::size_t kMostShared = 220 * 1024; ///< of a block
+constexpr std::size_t kSharedForTwo = 112 * 1024; ///< of each, where two blocks are to run on a multiprocessor
 constexpr std::size_t kRingBytes = TokenProductsBlock<1, kStepsAtOnce, kDepth, false>::kRingBytes;
 
 std::int64_t rowsOf(const TokenProducts& p)
@@ -51,7 +51,8 @@ bool tokenProductsCanTake(const TokenProducts& p)
         if (p.products[i].rows < 0 || !aligned(p.products[i].weight))
             return false;
     const bool together = !p.swiGlu || (p.count == 2 && p.products[0].rows == p.products[1].rows && !p.residual);
-    return together && (!p.residual || p.count == 1) && kRingBytes + productSharedBytes(p.tokens, p.width, std::min(rowsOf(p), kMostRows), p.swiGlu ? 8 : 16, 8) <= kMostShared;
+    const std::size_t shared = kRingBytes + productSharedBytes(p.tokens, p.width, std::min(rowsOf(p), kMostRows), p.swiGlu ? 8 : 16, 8);
+    return together && (!p.residual || p.count == 1) && shared <= kMostShared;
 }
 
 cudaError_t launchTokenProducts(const TokenProducts& p, int multiprocessors, cudaStream_t stream)
@@ -61,7 +62,9 @@ cudaError_t launchTokenProducts(const TokenProducts& p, int multiprocessors, cud
     const std::int64_t rows = rowsOf(p);
     if (p.tokens == 0 || rows == 0)
         return cudaSuccess;
-    const int blocks = productBlocks(rows, multiprocessors * kBlocksAtOnce, kMostRows);
+    int blocks = productBlocks(rows, multiprocessors * 2, kMostRows);
+    if (sharedBytes(p, blocks) > kSharedForTwo)
+        blocks = productBlocks(rows, multiprocessors, kMostRows);
     switch (warpsAlong(p.width)) {
     case 8: return start<8>(p, blocks, stream);
     case 2: return start<2>(p, blocks, stream);

@@ -3,8 +3,9 @@
 // Nothing but reading the weights counts. Each block owns a range of rows, equal to a row, so that all end together. Rows go 16 at a time
 // through the tensor cores as the first operand, the tokens are the columns of the second: with the dimension of the sums permuted alike on
 // both sides, what a lane needs of four steps are 16 neighbouring bytes of a row. They come through a ring of asynchronous copies of its own,
-// so that no thread waits for another. A multiprocessor has room for a block of this launch and one of the next, whose ring fills before this
-// one has ended; the norm of the tokens is made by every block for itself.
+// so that no thread waits for another. Two blocks share a multiprocessor; where one has ended, one of the next launch fills its ring before the
+// others have, and the last of a block's copies are followed by hints for what is read next. The norm of the tokens is made by every block for
+// itself.
 #pragma once
 
 #include "kernels/include/cuda_element.cuh"

@@ -141,7 +141,7 @@ std::vector<Subject> subjects()
         out.push_back({"swiglu", text("rows", 5) + text(", width", width), {normal({5, width}), normal({5, width})},
                        [](Tensors in) -> Tensors { return {ops::swiGlu(in[0], in[1])}; }});
     }
-    for (const auto& [tokens, width] : {std::pair(1, 1536), std::pair(8, 384), std::pair(3, 8960), std::pair(20, 1536), std::pair(2, 40)})
+    for (const auto& [tokens, width] : {std::pair(1, 1536), std::pair(4, 384), std::pair(3, 8960), std::pair(20, 1536), std::pair(2, 40)})
         addProducts(out, tokens, width);
     // Logits far enough apart that rounding decides nothing.
     const Tensor logits = torch::stack({torch::randperm(151936), torch::randperm(151936)}).to(torch::kFloat64) / 4096;
