@@ -53,30 +53,42 @@ struct ChannelRuns {
     __device__ bool active() const { return run < kRuns; }
 };
 
-/// Fills `sums` from g [token, head, key] (times log2 e); tokens and channels that are not there do not decay. `ends` has room for 4 Key
-/// numbers. All threads call it, and wait for one another before they read.
+/// Starts the copies of g [token, head, key] to `sums`, as part of the open group; tokens and channels that are not there do not decay.
 template <int Key, int Threads>
-__device__ void sumChannels(const RecurrenceProblem& p, std::int64_t firstToken, std::int64_t head, int rows, float* sums, float* ends)
+__device__ __forceinline__ void copyChannels(const RecurrenceProblem& p, std::int64_t firstToken, std::int64_t head, int rows, float* sums)
+{
+    const float* g = p.g + (firstToken * p.heads + head) * p.keyDim;
+    const std::int64_t stride = p.heads * p.keyDim;
+    const bool aligned = reinterpret_cast<std::uintptr_t>(p.g) % 16 == 0;
+#pragma unroll
+    for (int k = 0; k < kTokens * Key / 4 / Threads; ++k) {
+        const int i = k * Threads + int(threadIdx.x), row = i / (Key / 4), key = i % (Key / 4) * 4;
+        const bool valid = row < rows && key < p.keyDim;
+        const float* from = valid ? g + row * stride + key : g;
+        float* to = sums + row * kSumStride<Key> + key;
+        if (aligned)
+            copyAsync16(to, from, valid);
+        else
+            for (int e = 0; e < 4; ++e)
+                to[e] = valid ? from[e] : 0.f;
+    }
+    static_assert(kTokens * Key / 4 % Threads == 0);
+}
+
+/// Puts the running sums (times log2 e) in the place of the numbers. `ends` has room for 4 Key numbers. All threads call it after a barrier,
+/// and wait for one another before they read.
+template <int Key, int Threads>
+__device__ void sumChannels(float* sums, float* ends)
 {
     using Runs = ChannelRuns<Key, Threads>;
     const Runs at;
-    float* to = sums + at.run * Runs::kRun * kSumStride<Key> + at.channel;
+    float* own = sums + at.run * Runs::kRun * kSumStride<Key> + at.channel;
     if (at.active()) {
-        const float* g = p.g + ((firstToken + at.run * Runs::kRun) * p.heads + head) * p.keyDim + at.channel;
-        const std::int64_t stride = p.heads * p.keyDim;
-        const int left = at.channel < p.keyDim ? rows - at.run * Runs::kRun : 0;
         float sum = 0;
-#pragma unroll 1
-        for (int i = 0; i < Runs::kRun; i += 16) {
-            float x[16];
-#pragma unroll
-            for (int j = 0; j < 16; ++j)
-                x[j] = i + j < left ? g[(i + j) * stride] : 0.f;
-#pragma unroll
-            for (int j = 0; j < 16; ++j) {
-                sum += x[j] * 1.4426950408889634f;
-                to[(i + j) * kSumStride<Key>] = sum;
-            }
+#pragma unroll 16
+        for (int i = 0; i < Runs::kRun; ++i) {
+            sum += own[i * kSumStride<Key>] * 1.4426950408889634f;
+            own[i * kSumStride<Key>] = sum;
         }
         ends[at.run * Key + at.channel] = sum;
     }
@@ -87,7 +99,7 @@ __device__ void sumChannels(const RecurrenceProblem& p, std::int64_t firstToken,
             before += ends[i * Key + at.channel];
 #pragma unroll 16
         for (int i = 0; i < Runs::kRun; ++i)
-            to[i * kSumStride<Key>] += before;
+            own[i * kSumStride<Key>] += before;
     }
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 /// As many as leave room for a second block, or for this one.
 template <int Key, bool Delta>
-constexpr int kStages = Delta ? 3 : Key == 128 ? 2 : 3;
+constexpr int kStages = Delta ? (Key <= 128 ? 5 : 3) : Key == 128 ? 2 : 3;
 
 template <int Key, bool Delta>
 class Gradients : ChunkGradients<Key, Delta, kStages<Key, Delta>> {

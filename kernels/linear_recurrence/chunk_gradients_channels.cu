@@ -8,6 +8,7 @@ namespace postnas::ops::cuda::chunk {
 namespace {
 
 constexpr int kStages = 2, kUnrollApart = 2;
+constexpr float kFar = 40; ///< powers of two that one factor may be away from one
 constexpr int larger(int a, int b) { return a > b ? a : b; }
 
 template <int Key, bool Delta>
@@ -21,9 +22,8 @@ class ChannelGradients : ChunkGradients<Key, Delta, kStages> {
 
     /// Squares that are multiplied with queries and keys: dA, and with the delta rule dM.
     static constexpr int kSquares = Delta ? 2 : 1;
-    static constexpr int kAtOnce = 1; ///< levels inside 16 tokens
-    /// f y of levels 32 and 16, of all tokens; later of kAtOnce levels, of 16 tokens and channels of each warp.
-    static constexpr int kOwnStride = 24, kOwnTile = 16 * kOwnStride * 2, kOwn = kAtOnce * kSquares * kOwnTile,
+    /// f y of levels 32 and 16, of all tokens; later tiles of 16 tokens and channels of each warp.
+    static constexpr int kOwnStride = 24, kOwnTile = 16 * kOwnStride * 2, kOwn = (Delta ? 3 : 2) * kOwnTile,
                          kDecayed = larger(2 * kSquares * kKeyTile, 8 * kOwn);
     static constexpr int kSums = 0, kGates = kSums + kTokens * kSumStride<Key> * 4, kTotals = kGates + (Delta ? kTokens * 4 : 0),
                          kStagesAt = kTotals + 4 * Key * 4, kQuery = kStagesAt, kKey = kQuery + kKeyTile, kAttention = kKey + kKeyTile,
@@ -42,13 +42,15 @@ public:
         this->multiplyValues(kStagesAt);
         copyKeys(kQuery, p.q);
         copyKeys(kKey, p.k);
+        copyChannels<Key, kThreads>(p, first, head, rows, floats(kSums));
         commitCopies();
         // With a decay of each channel D is put in later, where the channel is known.
         this->storeSquares(kAttention, kSystem, [](int, int) { return 1.f; });
         if (Delta)
             this->storeBetaGradient([&](int i) { return scratch.gates[(slot * 4 + kBeta) * kTokens + i]; });
-        sumChannels<Key, kThreads>(p, first, head, rows, floats(kSums), floats(kEnds));
         waitCopies<0>();
+        __syncthreads();
+        sumChannels<Key, kThreads>(floats(kSums), floats(kEnds));
         __syncthreads();
 
         scaleInter();
@@ -164,107 +166,165 @@ private:
         }
     }
 
+    /// Blocks on the diagonal of the squares as left operands, as they are and transposed.
+    struct Diagonal {
+        std::uint32_t below[4], above[4];
+    };
+    /// What 16 channels get from pairs inside 16 tokens.
+    struct Near {
+        float later[2][4] = {}, earlier[2][4] = {}, laterKeys[2][4] = {}; ///< for dQ, P and T
+    };
+
     /// Pairs inside this warp's 16 tokens: levels 8, 4, 2 and 1, and the diagonal.
     __device__ __forceinline__ void near()
     {
-        std::uint32_t below[kSquares][4], above[kSquares][4];
+        Diagonal w[kSquares];
 #pragma unroll
         for (int s = 0; s < kSquares; ++s) {
-            loadTiles<false>(below[s], squareByColumns(tile(kAttention + s * kSquare), kSquareStride, block * 16, block * 16));
-            loadTiles<true>(above[s], squareByRows(tile(kAttention + s * kSquare), kSquareStride, block * 16, block * 16));
-#pragma unroll
-            for (int e = 0; e < 4; e += 3) { // mirrored; level 8 needs below[1] and above[2] as they are
-                const std::uint32_t low = r > c ? below[s][e] : above[s][e], high = r > c + 1 ? below[s][e] : above[s][e];
-                below[s][e] = (low & 0xffffu) | (high & 0xffff0000u);
-            }
+            loadTiles<false>(w[s].below, squareByColumns(tile(kAttention + s * kSquare), kSquareStride, block * 16, block * 16));
+            loadTiles<true>(w[s].above, squareByRows(tile(kAttention + s * kSquare), kSquareStride, block * 16, block * 16));
         }
-        const float diagonal[2] = {__bfloat162float(tile(kAttention)[token(0) * (kSquareStride + 1)]),
-                                   __bfloat162float(tile(kAttention)[token(2) * (kSquareStride + 1)])};
 #pragma unroll 1
-        for (int n = 0; n < kTiles; n += 2)
-            nearChannels(n, below, above, diagonal);
-    }
-
-    /// The same for 16 channels.
-    __device__ __forceinline__ void nearChannels(int at, const std::uint32_t (&mirrored)[kSquares][4], const std::uint32_t (&above)[kSquares][4],
-                                                 const float (&diagonal)[2])
-    {
-        float later[2][4] = {}, earlier[2][4] = {}, laterKeys[2][4] = {};
-        auto* own = tile(kDecayedAt + warp * kOwn);
+        for (int at = 0; at < kTiles; at += 2) {
+            float2 f[2][2]; // G_t - G of the middle
+            bool far = false;
 #pragma unroll
-        for (int m = 0; m < 2; ++m)
+            for (int m = 0; m < 2; ++m)
 #pragma unroll
-            for (int e = 0; e < 4; e += 2) {
-                const float2 q = unpack<Element16>(pair(kQuery, at + m, e)), k = unpack<Element16>(pair(kKey, at + m, e));
-                later[m][e] = diagonal[e / 2] * k.x;
-                later[m][e + 1] = diagonal[e / 2] * k.y;
-                earlier[m][e] = diagonal[e / 2] * q.x;
-                earlier[m][e + 1] = diagonal[e / 2] * q.y;
-            }
-#pragma unroll
-        for (int first = 8; first > 0; first >>= kAtOnce) {
-            float2 f[kAtOnce][2][2];
+                for (int i = 0; i < 2; ++i) {
+                    const float2 g = *reinterpret_cast<const float2*>(sumsAt(token(2 * i), at + m)),
+                                 middle = *reinterpret_cast<const float2*>(sumsAt(block * 16 + 7, at + m));
+                    f[m][i] = {g.x - middle.x, g.y - middle.y};
+                    far = far || fmaxf(fabsf(f[m][i].x), fabsf(f[m][i].y)) > kFar;
+                }
+            Near x;
             __syncwarp();
+            if (__any_sync(0xffffffffu, far))
+                nearLevels(x, at, w);
+            else
+                nearTogether(x, at, w, f);
+            // Registers have no index at run time.
 #pragma unroll
-            for (int l = 0; l < kAtOnce; ++l)
-#pragma unroll
-                for (int m = 0; m < 2; ++m)
-#pragma unroll
-                    for (int e = 0; e < 4; e += 2) {
-                        const int level = first >> l;
-                        f[l][m][e / 2] = levelFactor(sumsAt(token(e), at + m), sumsAt(anchorOf(token(e), level), at + m));
-                        const std::uint32_t factor = pack<Element16>(f[l][m][e / 2].x, f[l][m][e / 2].y),
-                                            key = pair(kKey, at + m, e), query = pair(kQuery, at + m, e);
-                        Element16* to = own + l * kSquares * (kOwnTile / 2) + (r + e / 2 * 8) * kOwnStride + m * 8 + c;
-                        put(to, multiplyPairs(isLater(e, level) ? query : key, factor));
-                        if (Delta)
-                            put(to + kOwnTile / 2, multiplyPairs(key, factor));
-                    }
-            __syncwarp();
-#pragma unroll
-            for (int l = 0; l < kAtOnce; ++l)
-#pragma unroll
-                for (int s = 0; s < kSquares; ++s) {
-                    const int level = first >> l;
-                    std::uint32_t w[4] = {0, 0, 0, 0}, b[4];
-                    if (level == 8) {
-                        w[1] = mirrored[s][1];
-                        w[2] = above[s][2];
-                    } else {
-                        const int low = r ^ c, high = r ^ (c + 1);
-                        const std::uint32_t mask =
-                            (low >= level && low < 2 * level ? 0xffffu : 0u) | (high >= level && high < 2 * level ? 0xffff0000u : 0u);
-                        w[0] = mirrored[s][0] & mask;
-                        w[3] = mirrored[s][3] & mask;
-                    }
-                    loadTiles<true>(b, squareByColumns(own + (l * kSquares + s) * (kOwnTile / 2), kOwnStride, 0, 0));
-                    float product[2][4] = {};
-                    multiply<Element16>(product[0], w, b[0], b[1]);
-                    multiply<Element16>(product[1], w, b[2], b[3]);
+            for (int n = 0; n < kTiles; n += 2)
+                if (n == at)
 #pragma unroll
                     for (int m = 0; m < 2; ++m)
 #pragma unroll
                         for (int e = 0; e < 4; ++e) {
-                            const float2 both = f[l][m][e / 2];
-                            const float x = product[m][e] * (e % 2 ? both.y : both.x);
-                            (s == 0 ? later : laterKeys)[m][e] += isLater(e, level) ? x : 0.f;
-                            earlier[m][e] += isLater(e, level) ? 0.f : x;
+                            fromState[n + m][e] += x.later[m][e];
+                            given[n + m][e] += x.earlier[m][e];
+                            if (Delta)
+                                taken[n + m][e] += x.laterKeys[m][e];
                         }
-                }
         }
-        // Registers have no index at run time.
+    }
+
+    __device__ Element16* own(int which) const { return tile(kDecayedAt + warp * kOwn + which * kOwnTile); }
+    /// Two channels of tile `m` of this lane's token e in such a tile.
+    __device__ static __forceinline__ int ownAt(int r, int c, int e, int m) { return (r + e / 2 * 8) * kOwnStride + m * 8 + c; }
+    /// product = w y.
+    __device__ __forceinline__ void multiplyOwn(float (&product)[2][4], const std::uint32_t (&w)[4], const Element16* y)
+    {
+        std::uint32_t b[4];
+        loadTiles<true>(b, squareByColumns(y, kOwnStride, 0, 0));
+        multiply<Element16>(product[0], w, b[0], b[1]);
+        multiply<Element16>(product[1], w, b[2], b[3]);
+    }
+
+    /// Where no decay is strong, all pairs at once: exp(G_i - G_j) = exp(G_i - G_m) exp(G_m - G_j) with the middle token m for all, whose
+    /// factors stay far from the largest number. `g` is G_t - G_m.
+    __device__ __forceinline__ void nearTogether(Near& x, int at, const Diagonal (&w)[kSquares], float2 (&g)[2][2])
+    {
+        float2 back[2][2];
 #pragma unroll
-        for (int n = 0; n < kTiles; n += 2)
-            if (n == at)
+        for (int m = 0; m < 2; ++m)
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+                back[m][i] = {powerOfTwo(-g[m][i].x), powerOfTwo(-g[m][i].y)};
+                g[m][i] = {powerOfTwo(g[m][i].x), powerOfTwo(g[m][i].y)};
+                const std::uint32_t forth = pack<Element16>(g[m][i].x, g[m][i].y), key = pair(kKey, at + m, 2 * i);
+                const int to = ownAt(r, c, 2 * i, m);
+                put(own(0) + to, multiplyPairs(key, pack<Element16>(back[m][i].x, back[m][i].y)));
+                put(own(1) + to, multiplyPairs(pair(kQuery, at + m, 2 * i), forth));
+                if (Delta)
+                    put(own(2) + to, multiplyPairs(key, forth));
+            }
+        __syncwarp();
+        multiplyOwn(x.later, w[0].below, own(0));
+        multiplyOwn(x.earlier, w[0].above, own(1));
+        if (Delta) {
+            multiplyOwn(x.laterKeys, w[kSquares - 1].below, own(0));
+            multiplyOwn(x.earlier, w[kSquares - 1].above, own(2));
+        }
+#pragma unroll
+        for (int m = 0; m < 2; ++m)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                const float forth = e % 2 ? g[m][e / 2].y : g[m][e / 2].x;
+                x.later[m][e] *= forth;
+                x.laterKeys[m][e] *= forth;
+                x.earlier[m][e] *= e % 2 ? back[m][e / 2].y : back[m][e / 2].x;
+            }
+    }
+
+    /// Level by level, and the diagonal.
+    __device__ __forceinline__ void nearLevels(Near& x, int at, const Diagonal (&w)[kSquares])
+    {
+#pragma unroll
+        for (int m = 0; m < 2; ++m)
+#pragma unroll
+            for (int e = 0; e < 4; e += 2) {
+                const float diagonal = __bfloat162float(tile(kAttention)[token(e) * (kSquareStride + 1)]);
+                const float2 q = unpack<Element16>(pair(kQuery, at + m, e)), k = unpack<Element16>(pair(kKey, at + m, e));
+                x.later[m][e] = diagonal * k.x;
+                x.later[m][e + 1] = diagonal * k.y;
+                x.earlier[m][e] = diagonal * q.x;
+                x.earlier[m][e + 1] = diagonal * q.y;
+            }
+#pragma unroll
+        for (int level = 8; level > 0; level /= 2) {
+            float2 f[2][2];
+            __syncwarp();
+#pragma unroll
+            for (int m = 0; m < 2; ++m)
+#pragma unroll
+                for (int e = 0; e < 4; e += 2) {
+                    f[m][e / 2] = levelFactor(sumsAt(token(e), at + m), sumsAt(anchorOf(token(e), level), at + m));
+                    const std::uint32_t factor = pack<Element16>(f[m][e / 2].x, f[m][e / 2].y), key = multiplyPairs(pair(kKey, at + m, e), factor);
+                    const int to = ownAt(r, c, e, m);
+                    put(own(0) + to, isLater(e, level) ? multiplyPairs(pair(kQuery, at + m, e), factor) : key);
+                    if (Delta)
+                        put(own(1) + to, key);
+                }
+            __syncwarp();
+#pragma unroll
+            for (int s = 0; s < kSquares; ++s) {
+                std::uint32_t mirrored[4] = {0, w[s].below[1], w[s].above[2], 0};
+                if (level < 8) {
+                    mirrored[1] = mirrored[2] = 0;
+#pragma unroll
+                    for (int e = 0; e < 4; e += 3)
+                        mirrored[e] = ofLevel(c, r > c ? w[s].below[e] : w[s].above[e], level, 0xffffu)
+                            | ofLevel(c + 1, r > c + 1 ? w[s].below[e] : w[s].above[e], level, 0xffff0000u);
+                }
+                float product[2][4] = {};
+                multiplyOwn(product, mirrored, own(s));
 #pragma unroll
                 for (int m = 0; m < 2; ++m)
 #pragma unroll
                     for (int e = 0; e < 4; ++e) {
-                        fromState[n + m][e] += later[m][e];
-                        given[n + m][e] += earlier[m][e];
-                        if (Delta)
-                            taken[n + m][e] += laterKeys[m][e];
+                        const float value = product[m][e] * (e % 2 ? f[m][e / 2].y : f[m][e / 2].x);
+                        (s == 0 ? x.later : x.laterKeys)[m][e] += isLater(e, level) ? value : 0.f;
+                        x.earlier[m][e] += isLater(e, level) ? 0.f : value;
                     }
+            }
+        }
+    }
+    /// The half of `both` that belongs to a column, if this lane's row and that column are a pair of a level below 8.
+    __device__ std::uint32_t ofLevel(int column, std::uint32_t both, int level, std::uint32_t half16) const
+    {
+        const int distance = r ^ column;
+        return distance >= level && distance < 2 * level ? both & half16 : 0u;
     }
     /// Whether the token of result e is the later one of its pairs of a level inside 16 tokens.
     __device__ bool isLater(int e, int level) const { return level == 8 ? e >= 2 : (r & level) != 0; }

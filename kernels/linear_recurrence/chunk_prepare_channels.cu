@@ -46,10 +46,12 @@ public:
         const std::int64_t offset = (first * p.heads + head) * p.keyDim, stride = p.heads * p.keyDim;
         copyTile<kThreads>(tile(L::kQuery), L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.q) + offset, stride, rows, int(p.keyDim));
         copyTile<kThreads>(tile(L::kKey), L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.k) + offset, stride, rows, int(p.keyDim));
+        copyChannels<Key, kThreads>(p, first, head, rows, floats(L::kSums));
         commitCopies();
         gates();
-        sumChannels<Key, kThreads>(p, first, head, rows, floats(L::kSums), floats(L::kEnds));
         waitCopies<0>();
+        __syncthreads();
+        sumChannels<Key, kThreads>(floats(L::kSums), floats(L::kEnds));
         __syncthreads();
         storeDecayed();
 

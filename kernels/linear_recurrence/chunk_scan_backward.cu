@@ -175,7 +175,13 @@ cudaError_t scanBackward(const RecurrenceProblem& p, const Scratch& scratch, con
         return launch(scanBackwardKernel<Key, Delta, PerChannel, kWarps>, grid, dim3(kWarps * 32), 2 * Stage<Key, Delta, PerChannel, kWarps>::kBytes,
                       stream, p, scratch, backward, gradients);
     };
-    return fewBlocks(p) ? run(std::integral_constant<int, 2>()) : run(std::integral_constant<int, 4>());
+    if (fewBlocks(p))
+        return run(std::integral_constant<int, 2>());
+    // Wide blocks read the keys less often; worth it where they still occupy most multiprocessors.
+    if constexpr (!Delta && Key <= 128)
+        if (sequenceCount(p) * p.heads * ((p.valueDim + 127) / 128) >= 96)
+            return run(std::integral_constant<int, 8>());
+    return run(std::integral_constant<int, 4>());
 }
 
 template <int Key>
