@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kStackBytes = 256 * 1024;
 
-enum class Waits { No, Warp, Block };
+enum class Waits { No, Warp, Block, Named };
 
 struct Copy {
     void* to;
@@ -31,14 +31,18 @@ struct Fiber {
     int index = 0;
     bool done = false;
     Waits waits = Waits::No;
+    int barrier = 0; ///< the named one that it waits for
     std::deque<std::vector<Copy>> copies; ///< committed groups, oldest first
     std::vector<Copy> open;
+    std::deque<std::vector<GroupProduct>> products; ///< committed groups, oldest first
+    std::vector<GroupProduct> openProducts;
 };
 
 struct Block {
     std::vector<std::unique_ptr<Fiber>> fibers;
     std::vector<unsigned char> shared;
     std::vector<std::array<unsigned char, 32 * 64>> scratch; ///< of each warp
+    std::array<int, 16> arrived{}; ///< threads at each named barrier
     ucontext_t scheduler{};
     Fiber* current = nullptr;
     const std::function<void()>* body = nullptr;
@@ -87,6 +91,8 @@ void start(Fiber& fiber, int index, const Place& place)
     fiber.waits = Waits::No;
     fiber.copies.clear();
     fiber.open.clear();
+    fiber.products.clear();
+    fiber.openProducts.clear();
     const unsigned n = unsigned(index), width = place.blockSize.x, height = place.blockSize.y;
     fiber.context = {make_uint3(n % width, n / width % height, n / width / height), place.block, place.blockSize, place.gridSize};
     getcontext(&fiber.saved);
@@ -137,6 +143,22 @@ unsigned char* sharedMemory()
 }
 void blockBarrier() { wait(Waits::Block); }
 void warpBarrier() { wait(Waits::Warp); }
+void namedBarrier(int barrier, int threads, bool waits)
+{
+    if (barrier < 1 || barrier > 15 || threads % 32 != 0) {
+        std::fprintf(stderr, "CUDA emulation: there is no barrier %d for %d threads\n", barrier, threads);
+        std::abort();
+    }
+    if (++t_block->arrived[std::size_t(barrier)] == threads) {
+        t_block->arrived[std::size_t(barrier)] = 0;
+        for (const auto& fiber : t_block->fibers)
+            if (fiber->waits == Waits::Named && fiber->barrier == barrier)
+                fiber->waits = Waits::No;
+    } else if (waits) {
+        t_block->current->barrier = barrier;
+        wait(Waits::Named);
+    }
+}
 int lane() { return t_block->current->index % 32; }
 unsigned char* warpScratch() { return t_block->scratch[std::size_t(t_block->current->index / 32)].data(); }
 
@@ -169,6 +191,93 @@ void waitCopies(int pendingGroups)
     }
 }
 
+bool warpGroups = true;
+
+void startProduct(const GroupProduct& product) { t_block->current->openProducts.push_back(product); }
+
+void commitProducts()
+{
+    t_block->current->products.push_back(std::move(t_block->current->openProducts));
+    t_block->current->openProducts.clear();
+}
+
+namespace {
+
+float floatOf(std::uint32_t bits)
+{
+    float out = 0;
+    std::memcpy(&out, &bits, sizeof out);
+    return out;
+}
+
+/// Number (k, n) of a product's right operand.
+float rightNumber(const GroupProduct& p, int k, int n)
+{
+    const int width = p.b.width, columns = width / 2;
+    std::ptrdiff_t at = static_cast<const unsigned char*>(p.b.corner) - sharedMemory();
+    at += p.byColumns ? n / columns * p.b.leading + n % columns * 2 + k / 8 * p.b.stride + k % 8 * width
+                      : n / 8 * p.b.stride + n % 8 * width + k * 2;
+    // The pieces of 16 bytes change places with the rows of 128 bytes.
+    at ^= (at >> 7 & (width / 16 - 1)) << 4;
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, sharedMemory() + at, 2);
+    return floatOf(std::uint32_t(bits) << 16);
+}
+
+void finish(const GroupProduct& p)
+{
+    if ((p.b.width != 64 && p.b.width != 128) || reinterpret_cast<std::uintptr_t>(p.b.corner) % 16 != 0) {
+        std::fprintf(stderr, "CUDA emulation: the right operand of a product of four warps is not aligned\n");
+        std::abort();
+    }
+    const int l = lane();
+    std::memcpy(warpScratch() + l * 64, p.a, 16);
+    warpBarrier();
+    float left[2][16];
+    for (int half = 0; half < 2; ++half)
+        for (int k = 0; k < 16; ++k) {
+            std::uint32_t pair = 0;
+            std::memcpy(&pair, warpScratch() + (l / 4 * 4 + k % 8 / 2) * 64 + (half + k / 8 * 2) * 4, 4);
+            left[half][k] = floatOf(k % 2 ? pair & 0xffff0000u : pair << 16);
+        }
+    for (int i = 0; i < p.n / 2; ++i) {
+        const int column = i / 4 * 8 + l % 4 * 2 + i % 2, half = i % 4 / 2;
+        float sum = 0;
+        for (int k = 0; k < 16; ++k)
+            sum += left[half][k] * rightNumber(p, k, column);
+        p.d[i] = (p.accumulate ? p.d[i] : 0.f) + sum;
+    }
+    warpBarrier();
+}
+
+} // namespace
+
+void waitProducts(int pendingGroups)
+{
+    auto& groups = t_block->current->products;
+    while (int(groups.size()) > pendingGroups) {
+        for (const GroupProduct& product : groups.front())
+            finish(product);
+        groups.pop_front();
+    }
+}
+
+void storeTiles(void* row, const std::uint32_t (&from)[4], bool transposed)
+{
+    const int l = lane();
+    std::memcpy(warpScratch() + l * 64, &row, sizeof row);
+    warpBarrier();
+    for (int tile = 0; tile < 4; ++tile)
+        for (int e = 0; e < 2; ++e) {
+            const int along = l / 4, across = l % 4 * 2 + e;
+            unsigned char* to = nullptr;
+            std::memcpy(&to, warpScratch() + (tile * 8 + (transposed ? across : along)) * 64, sizeof to);
+            const auto bits = std::uint16_t(from[tile] >> (16 * e));
+            std::memcpy(to + (transposed ? along : across) * 2, &bits, 2);
+        }
+    warpBarrier();
+}
+
 void run(dim3 grid, dim3 blockSize, std::size_t sharedBytes, const std::function<void()>& body)
 {
     std::mt19937 random(1);
@@ -184,6 +293,7 @@ void run(dim3 grid, dim3 blockSize, std::size_t sharedBytes, const std::function
     for (unsigned z = 0; z < grid.z; ++z)
         for (unsigned y = 0; y < grid.y; ++y)
             for (unsigned x = 0; x < grid.x; ++x) {
+                block.arrived.fill(0);
                 block.shared.assign(sharedBytes + 1024, 0xff);
                 for (std::size_t i = 0; i < threads; ++i)
                     start(*block.fibers[i], int(i), {make_uint3(x, y, z), grid, blockSize});

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <type_traits>
@@ -51,6 +52,8 @@ unsigned char* sharedMemory();
 
 void blockBarrier();
 void warpBarrier();
+/// Barrier 1 to 15 of the block, passed when that many threads have arrived; those that do not wait only arrive.
+void namedBarrier(int barrier, int threads, bool wait);
 /// Bytes of the warp where each lane leaves up to 64 of its own for the others: [lane][64].
 unsigned char* warpScratch();
 int lane();
@@ -59,6 +62,28 @@ int lane();
 void copyAsync(void* to, const void* from, int bytes, int bytesFilled);
 void commitCopies();
 void waitCopies(int pendingGroups);
+
+/// Whether the device that is played has the products of four warps; tests of what other devices run change it.
+extern bool warpGroups;
+/// The right operand of such a product and the product itself, as in kernels/include/warpgroup.cuh. The operand lies in panels of `width` bytes a
+/// row; `leading` bytes between panels, `stride` between groups of eight rows.
+struct GroupTile {
+    const void* corner;
+    int leading, stride, width;
+};
+struct GroupProduct {
+    float* d;               ///< of this lane, [n / 8][4]
+    const std::uint32_t* a; ///< of this lane, [4]
+    GroupTile b;
+    int n;
+    bool accumulate, byColumns; ///< the panels' rows are k, not n
+};
+/// Computes at the wait, from what registers and shared memory hold then: a missing wait shows.
+void startProduct(const GroupProduct& product);
+void commitProducts();
+void waitProducts(int pendingGroups);
+/// The warp's four 8 x 8 tiles of 16-bit numbers to the rows whose addresses its lanes give.
+void storeTiles(void* row, const std::uint32_t (&from)[4], bool transposed);
 
 template <typename T>
 T exchange(T value, int fromLane)
@@ -82,6 +107,7 @@ T exchange(T value, int fromLane)
 inline void __syncthreads() { postnas::emulation::blockBarrier(); }
 inline void __syncwarp(unsigned = 0xffffffffu) { postnas::emulation::warpBarrier(); }
 inline void __threadfence() {}
+[[noreturn]] inline void __trap() { std::abort(); }
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int mask, int = 32)
 {

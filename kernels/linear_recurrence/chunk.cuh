@@ -203,14 +203,16 @@ __device__ inline float betaAt(const RecurrenceProblem& p, std::int64_t token, s
 cudaError_t launchPrepare(const RecurrenceProblem& problem, const Scratch& scratch, cudaStream_t stream);
 cudaError_t launchPrepareChannels(const RecurrenceProblem& problem, const Scratch& scratch, cudaStream_t stream);
 
-/// What the pass over the chunks leaves; null: not wanted.
+/// What the pass over the chunks leaves.
 struct ScanOutputs {
     Element16* o = nullptr;      ///< [token, head, value]
-    float* finalState = nullptr; ///< [sequence, head, key, value]
-    Element16* states = nullptr; ///< the state before each chunk, [chunk, head, value, key]
-    Element16* news = nullptr;   ///< N, [token, head, value]
+    float* finalState = nullptr; ///< [sequence, head, key, value]; null: not wanted
 };
 cudaError_t launchScan(const RecurrenceProblem& problem, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream);
+/// The same with products of four warps, on devices that have them and up to a key width.
+constexpr int kMaxGroupKey = 128;
+bool groupScanCanTake(const RecurrenceProblem& problem);
+cudaError_t launchGroupScan(const RecurrenceProblem& problem, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream);
 
 /// What the backward pass reads and leaves between its kernels. Rows are tokens: with dX for the gradient of X,
 ///   dN = A^T dO + (exp(G_C - G) K) dS'      dV = diag(beta) X^T dN (without delta: dN)

@@ -1,4 +1,5 @@
-// Second kernel of the chunked linear recurrence: goes through the chunks of a sequence and carries the state.
+// Second kernel of the chunked linear recurrence: goes through the chunks of a sequence and carries the state. Where four warps can multiply
+// together, chunk_scan_group.cu does it faster.
 //
 // A warp owns 16 value columns of one head and keeps their part of the state, transposed, in registers for the whole sequence. The result
 // layout of one product is the operand layout of the next, so between loading a chunk's tiles and storing its outputs nothing passes
@@ -13,7 +14,7 @@ class Scan : Pass<Key, Delta, PerChannel, Warps> {
     using Base = Pass<Key, Delta, PerChannel, Warps>;
     using typename Base::S;
     using Base::p, Base::scratch, Base::sequence, Base::state, Base::warp, Base::c;
-    using Base::chunkTotal, Base::column, Base::copy, Base::loadState, Base::slot, Base::stage, Base::storeColumns, Base::storeState, Base::tile;
+    using Base::chunkTotal, Base::copy, Base::loadState, Base::stage, Base::storeColumns, Base::storeState, Base::tile;
 
 public:
     __device__ Scan(const RecurrenceProblem& problem, const Scratch& scratchArrays, const ScanOutputs& outputs, unsigned char* shared)
@@ -28,15 +29,11 @@ public:
         if (chunks > 0)
             copy(0, p.v);
         for (std::int64_t i = 0; i < chunks; ++i) {
-            if (i + 1 < chunks) {
+            waitCopies<0>();
+            __syncthreads();
+            if (i + 1 < chunks)
                 copy(i + 1, p.v);
-                waitCopies<1>();
-            } else {
-                waitCopies<0>();
-            }
-            __syncthreads();
             advance(i);
-            __syncthreads();
         }
         if (out.finalState)
             storeState(out.finalState);
@@ -59,8 +56,6 @@ private:
 
     __device__ void advance(std::int64_t chunk)
     {
-        if (out.states)
-            storeStateColumns<Key>(state, out.states + slot(chunk) * p.keyDim * p.valueDim, p, column(0), c);
         const float* gates = reinterpret_cast<const float*>(stage(chunk) + S::kGates);
         const auto gate = [&](GateRow row, int n, int e) { return gates[row * kTokens + n * 8 + c + e % 2]; };
 
@@ -123,10 +118,7 @@ private:
                 packPair(packed[n], news[2 * n], news[2 * n + 1]);
         }
         multiplyTriangle(o, packed, tile(chunk, S::kAttention));
-        if (out.news && Delta)
-            storeColumns(chunk, news, out.news);
-        if (out.o)
-            storeColumns(chunk, o, out.o);
+        storeColumns(chunk, o, out.o);
 
         // The state after the chunk.
         const float* channelDecay = reinterpret_cast<const float*>(stage(chunk) + S::kDecay);
@@ -163,8 +155,17 @@ private:
 template <int Key, bool Delta, bool PerChannel, int Warps>
 __global__ void __launch_bounds__(Warps * 32) scanKernel(RecurrenceProblem p, Scratch scratch, ScanOutputs out)
 {
-    POSTNAS_SHARED_MEMORY(shared);
-    Scan<Key, Delta, PerChannel, Warps>(p, scratch, out, shared).run();
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    constexpr bool kTaken = Key <= kMaxGroupKey; // the other kernel's, so that nobody waits for it to be compiled
+#else
+    constexpr bool kTaken = false;
+#endif
+    if constexpr (!kTaken) {
+        POSTNAS_SHARED_MEMORY(shared);
+        Scan<Key, Delta, PerChannel, Warps>(p, scratch, out, shared).run();
+    } else {
+        __trap();
+    }
 }
 
 template <int Key, bool Delta, bool PerChannel>
@@ -191,6 +192,8 @@ cudaError_t scan(const RecurrenceProblem& p, const Scratch& scratch, const ScanO
 
 cudaError_t launchScan(const RecurrenceProblem& p, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream)
 {
+    if (groupScanCanTake(p))
+        return launchGroupScan(p, scratch, out, stream);
     return forKeyWidth(p.keyDim, [&](auto width) { return scan<decltype(width)::value>(p, scratch, out, stream); });
 }
 

@@ -6,6 +6,10 @@
 #include "kernels/include/operators.h"
 #include "kernels/include/recurrence_launch.h"
 
+namespace postnas::emulation {
+extern bool warpGroups; // kernels/emulation/cuda_emulation.h, which only kernels can include
+}
+
 namespace {
 
 using at::Tensor;
@@ -116,9 +120,9 @@ double relativeError(const Tensor& actual, const Tensor& expected)
 
 class ChunkedRecurrence : public testing::TestWithParam<Case> {};
 
-TEST_P(ChunkedRecurrence, ForwardFollowsTheReference)
+void expectForward(const Case& shape)
 {
-    const Inputs in = makeInputs(GetParam());
+    const Inputs in = makeInputs(shape);
     const cuda::RecurrenceProblem p = problemOf(in);
     ASSERT_TRUE(cuda::chunkedCanTake(p));
     const auto [expected, expectedState] = reference(in);
@@ -128,6 +132,15 @@ TEST_P(ChunkedRecurrence, ForwardFollowsTheReference)
     ASSERT_EQ(cuda::launchChunkedForward(p, o.mutable_data_ptr(), state.mutable_data_ptr<float>(), workspace.mutable_data_ptr(), nullptr), cudaSuccess);
     EXPECT_LT(relativeError(o, expected), 1e-2);
     EXPECT_LT(relativeError(state, expectedState), 1e-2);
+}
+
+TEST_P(ChunkedRecurrence, ForwardFollowsTheReference) { expectForward(GetParam()); }
+
+TEST_P(ChunkedRecurrence, ForwardFollowsTheReferenceWithoutProductsOfFourWarps)
+{
+    postnas::emulation::warpGroups = false;
+    expectForward(GetParam());
+    postnas::emulation::warpGroups = true;
 }
 
 TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
@@ -163,6 +176,14 @@ TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
     expect("initial state", initial, leaves.state);
 }
 
+/// So many that the kernels take wider blocks, but most of them empty.
+std::vector<std::int64_t> manySequences()
+{
+    std::vector<std::int64_t> out(41, 0);
+    out.insert(out.end(), {1, 41, 242});
+    return out;
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, ChunkedRecurrence,
                          testing::Values(Case{1, 64, 1, 64, 32, 3, true, false}, Case{1, 1, 1, 64, 16, 3, true, true},
                                          Case{2, 65, 2, 96, 48, 3, true, true}, Case{1, 130, 1, 96, 80, 3, false, true},
@@ -177,7 +198,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ChunkedRecurrence,
                                          Case{1, 66, 1, 96, 168, 4, false, false}, Case{1, 66, 1, 64, 168, 3, false, true},
                                          Case{0, 5, 2, 64, 16, 3, true, false}, Case{2, 0, 1, 64, 16, 3, true, true},
                                          Case{1, 205, 2, 64, 16, 3, true, true, 0.1, {0, 1, 65, 65, 193, 205}},
-                                         Case{1, 150, 1, 64, 16, 4, false, false, 0.1, {0, 64, 150}}),
+                                         Case{1, 150, 1, 64, 16, 4, false, false, 0.1, {0, 64, 150}}, Case{1, 330, 1, 96, 72, 3, true, true},
+                                         Case{1, 242, 1, 96, 136, 3, true, true, 0.1, manySequences()},
+                                         Case{1, 242, 1, 64, 136, 4, false, true, 0.1, manySequences()}),
                          [](const auto& info) { return testing::PrintToString(info.param) + "_" + std::to_string(info.index); });
 
 } // namespace
