@@ -94,7 +94,7 @@ Tensor recurrentStepCuda(POSTNAS_RECURRENT_STEP_PARAMETERS)
 {
     const RecurrentStep s = POSTNAS_RECURRENT_STEP_STRUCT;
     if (!fits(s))
-        return recurrentStepReference(s);
+        return cuda::slowPath("recurrent_step", s.q), recurrentStepReference(s);
     const c10::cuda::CUDAGuard guard(q.device());
     const Tensor y = at::empty({q.size(0), heads * state.size(3)}, q.options());
     cuda::RecurrentStep step;
@@ -130,7 +130,7 @@ Tensor recurrentStepCuda(POSTNAS_RECURRENT_STEP_PARAMETERS)
     step.gate = rowsOf(gate);
     step.y = y.mutable_data_ptr();
     if (!cuda::recurrentStepCanTake(step))
-        return recurrentStepReference(s);
+        return cuda::slowPath("recurrent_step", s.q), recurrentStepReference(s);
     const Tensor workspace = zeroedWorkspace(cuda::recurrentStepWorkspace(step), q);
     cuda::check(cuda::launchRecurrentStep(step, workspace.mutable_data_ptr(), c10::cuda::getCurrentCUDAStream()), "recurrent step");
     return y;
@@ -154,7 +154,7 @@ Tensor decodeAttentionCuda(const Tensor& q, const Tensor& keys, const Tensor& va
     p.scale = static_cast<float>(scale);
     const bool types = q.scalar_type() == at::kBFloat16 && keys.scalar_type() == at::kBFloat16 && lengths.scalar_type() == at::kInt;
     if (!types || !keys.is_contiguous() || !values.is_contiguous() || !lengths.is_contiguous() || !cuda::decodeAttentionCanTake(p))
-        return decodeAttentionReference(q, keys, values, lengths, scale);
+        return cuda::slowPath("decode_attention", q), decodeAttentionReference(q, keys, values, lengths, scale);
     p.lengths = lengths.const_data_ptr<std::int32_t>();
     const Tensor out = at::empty_like(query);
     const int multiprocessors = multiprocessorsOf(q);
@@ -202,7 +202,7 @@ Tensor ropeAppendCuda(const Tensor& q, const Tensor& k, const Tensor& v, const O
     const bool fits = floatOrBFloat16(q) && same(k) && same(v) && same(keys) && same(values) && same(queryNorm) && same(keyNorm) && dense(q) && dense(k)
         && dense(v) && keys.is_contiguous() && values.is_contiguous() && cosine.is_contiguous() && sine.is_contiguous();
     if (!fits || !cuda::ropeAppendCanTake(p))
-        return ropeAppendReference(q, k, v, queryNorm, keyNorm, epsilon, cosine, sine, lengths, keys, values);
+        return cuda::slowPath("rope_append", q), ropeAppendReference(q, k, v, queryNorm, keyNorm, epsilon, cosine, sine, lengths, keys, values);
     cuda::check(cuda::launchRopeAppend(p, c10::cuda::getCurrentCUDAStream()), "rotary positions");
     return out;
 }
@@ -218,7 +218,7 @@ std::tuple<Tensor, Tensor> residualNormCuda(const Tensor& x, const Tensor& resid
         && x.is_contiguous() && residual.is_contiguous() && weight.is_contiguous() && aligned(x) && aligned(residual) && aligned(weight)
         && x.size(1) % 8 == 0 && x.size(1) <= cuda::kMaxNormWidth;
     if (!fits)
-        return residualNormReference(x, residual, weight, epsilon);
+        return cuda::slowPath("residual_norm", x), residualNormReference(x, residual, weight, epsilon);
     const Tensor sum = at::empty_like(x), normed = at::empty_like(x);
     const cuda::ResidualNormProblem p{x.size(0), x.size(1), cuda::elementOf(x.scalar_type()), x.const_data_ptr(), residual.const_data_ptr(),
                                       weight.const_data_ptr(), static_cast<float>(epsilon)};
@@ -232,7 +232,7 @@ Tensor swiGluCuda(const Tensor& gate, const Tensor& up)
     const bool fits = floatOrBFloat16(gate) && up.scalar_type() == gate.scalar_type() && gate.dim() == 2 && gate.stride(1) == 1 && up.stride(1) == 1
         && gate.stride(0) % 8 == 0 && up.stride(0) % 8 == 0 && gate.size(1) % 8 == 0 && aligned(gate) && aligned(up);
     if (!fits)
-        return swiGluReference(gate, up);
+        return cuda::slowPath("swiglu", gate), swiGluReference(gate, up);
     const Tensor out = at::empty({gate.size(0), gate.size(1)}, gate.options());
     const cuda::SwiGluProblem p{gate.size(0), gate.size(1), gate.stride(0), up.stride(0), cuda::elementOf(gate.scalar_type()), gate.const_data_ptr(),
                                 up.const_data_ptr()};

@@ -1,7 +1,10 @@
 // Small helpers of the CUDA bindings. Internal: torch and the CUDA runtime.
 #pragma once
 
+#include <mutex>
 #include <optional>
+#include <set>
+#include <string>
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
@@ -11,6 +14,19 @@
 namespace postnas::ops::cuda {
 
 inline void check(cudaError_t code, const char* what) { TORCH_CHECK(code == cudaSuccess, what, " on CUDA: ", cudaGetErrorString(code)); }
+
+/// Says, once for each operator, that its calls are computed by torch's own functions, several passes over memory each, and on what.
+inline void slowPath(const char* name, const at::Tensor& input)
+{
+    static std::mutex mutex;
+    static std::set<std::string> said;
+    if (input.numel() == 0)
+        return;
+    const std::lock_guard guard(mutex);
+    if (said.insert(name).second)
+        TORCH_WARN("postnas::", name, " takes the slow path on this GPU: its kernel does not take ", input.scalar_type(), " ", input.sizes(),
+                   " with these other inputs (it takes bfloat16 and float32, contiguous, mostly widths that are multiples of 8)");
+}
 
 inline Element elementOf(at::ScalarType type)
 {

@@ -12,6 +12,7 @@ namespace postnas::ops {
 struct RecurrenceSizes {
     std::int64_t batch = 0, length = 0, heads = 0, keyDim = 0, valueDim = 0;
     bool decayPerChannel = false;
+    bool delta = false;
 };
 
 /// Throws c10::Error naming the tensor whose shape, type or device does not fit.
@@ -20,7 +21,8 @@ RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const 
 
 /// How CUDA computes a recurrence.
 enum class RecurrencePath {
-    Chunks, ///< on the tensor cores, 64 tokens at a time: bfloat16, 8 tokens or more, widths that are multiples of 8
+    Chunks, ///< on the tensor cores, 64 tokens at a time: bfloat16, 8 tokens or more, widths that are multiples of 8; with delta and a decay per
+            ///< channel keys of at most 192
     Tokens, ///< token by token in float32
     Cpu     ///< on the CPU, with copies: float64, and keys wider than 256
 };

@@ -25,6 +25,7 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
     const c10::cuda::CUDAGuard guard(v.device());
     const RecurrencePath path = cudaRecurrencePath(s, v.scalar_type());
     if (path == RecurrencePath::Cpu) {
+        cuda::slowPath("linear_recurrence", q);
         static const auto op = c10::Dispatcher::singleton()
                                    .findSchemaOrThrow("postnas::linear_recurrence", "")
                                    .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
@@ -55,6 +56,7 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
     const c10::cuda::CUDAGuard guard(v.device());
     const RecurrencePath path = cudaRecurrencePath(s, v.scalar_type());
     if (path == RecurrencePath::Cpu) {
+        cuda::slowPath("linear_recurrence", q);
         static const auto op =
             c10::Dispatcher::singleton()
                 .findSchemaOrThrow("postnas::linear_recurrence_backward", "")

@@ -48,7 +48,7 @@ Tensor gatedNormCuda(const Tensor& oIn, const Tensor& weight, const OptionalTens
     const Tensor o = oIn.contiguous();
     if (!alike({o, weight, gate}) || !inRows(o) || (gate && (gate->sizes() != o.sizes() || !inRows(*gate))) || !weight.is_contiguous()
         || o.size(3) > cuda::kMaxHeadWidth)
-        return gatedNormReference(o, weight, gate, epsilon);
+        return cuda::slowPath("gated_norm", o), gatedNormReference(o, weight, gate, epsilon);
     const cuda::GatedNormProblem p{o.size(0) * o.size(1), o.size(2), o.size(3), cuda::elementOf(o.scalar_type()), o.const_data_ptr(),
                                    weight.const_data_ptr(), static_cast<float>(epsilon), pointer(gate), gate ? gate->stride(1) : 0};
     const Tensor out = at::empty_like(o);
@@ -60,7 +60,7 @@ Tensor unitLengthCuda(const Tensor& x, bool silu)
 {
     const c10::cuda::CUDAGuard guard(x.device());
     if (!alike({x}) || !inRows(x) || x.size(3) > cuda::kMaxHeadWidth)
-        return unitLengthReference(x, silu);
+        return cuda::slowPath("unit_length", x), unitLengthReference(x, silu);
     const cuda::UnitLengthProblem p{x.size(0) * x.size(1), x.size(2), x.size(3), x.stride(1), cuda::elementOf(x.scalar_type()), x.const_data_ptr(), silu};
     const Tensor out = at::empty(x.sizes(), x.options());
     cuda::check(cuda::launchUnitLength(p, out.mutable_data_ptr(), currentStream()), "unit length");
@@ -85,7 +85,9 @@ Tensor siluConvolutionCuda(const Tensor& xIn, const Tensor& kernelsIn, const Opt
 {
     const c10::cuda::CUDAGuard guard(xIn.device());
     const Tensor x = xIn.contiguous(), kernels = kernelsIn.contiguous(), y = at::empty_like(x);
-    return convolve(x, kernels, history, y) ? y : siluConvolutionReference(x, kernels, history);
+    if (convolve(x, kernels, history, y))
+        return y;
+    return cuda::slowPath("silu_convolution", x), siluConvolutionReference(x, kernels, history);
 }
 
 /// The product that makes the kernels runs near the matrix rate only when it is a large one; kernels of this many tokens are stored at a time.
@@ -158,7 +160,7 @@ std::tuple<Tensor, Tensor> rotateCuda(const Tensor& q, const Tensor& k, const Op
     p.queryOut = query.mutable_data_ptr();
     p.keyOut = key.mutable_data_ptr();
     if (!rotateWithKernel(p, q, k, std::nullopt, queryNorm, keyNorm, epsilon, cosine, sine))
-        return rotateReference(q, k, queryNorm, keyNorm, epsilon, cosine, sine);
+        return cuda::slowPath("rotate", q), rotateReference(q, k, queryNorm, keyNorm, epsilon, cosine, sine);
     return {query, key};
 }
 
@@ -176,7 +178,7 @@ Tensor rotateIntoCuda(const Tensor& q, const Tensor& k, const Tensor& v, const O
     p.queryOut = query.mutable_data_ptr();
     const bool caches = keys.is_contiguous() && values.is_contiguous() && alike({q, keys, values});
     if (!caches || !rotateWithKernel(p, q, k, v, queryNorm, keyNorm, epsilon, cosine, sine))
-        return rotateIntoReference(q, k, v, queryNorm, keyNorm, epsilon, cosine, sine, first, keys, values);
+        return cuda::slowPath("rotate_into", q), rotateIntoReference(q, k, v, queryNorm, keyNorm, epsilon, cosine, sine, first, keys, values);
     return query;
 }
 
@@ -187,13 +189,13 @@ Tensor mergeAttentionCuda(at::TensorList parts, at::TensorList logSums)
     const c10::cuda::CUDAGuard guard(first.device());
     cuda::MergeProblem p{first.size(0), first.size(1), first.size(2), first.size(3), cuda::Element::Float32, static_cast<int>(parts.size()), {}};
     if (parts.size() > cuda::kMaxMergedParts || !alike({first}) || p.width % 8 != 0)
-        return mergeAttentionReference(parts, logSums);
+        return cuda::slowPath("merge_attention", parts[0]), mergeAttentionReference(parts, logSums);
     p.element = cuda::elementOf(first.scalar_type());
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const Tensor &t = parts[i], &sums = logSums[i];
         const bool strides = t.stride(3) == 1 && t.stride(0) % 8 == 0 && t.stride(1) % 8 == 0 && t.stride(2) % 8 == 0;
         if (!alike({first, t}) || !strides || t.sizes() != first.sizes() || sums.scalar_type() != at::kFloat || !sums.is_contiguous())
-            return mergeAttentionReference(parts, logSums);
+            return cuda::slowPath("merge_attention", parts[0]), mergeAttentionReference(parts, logSums);
         p.parts[i] = {t.const_data_ptr(), t.stride(0), t.stride(1), t.stride(2), sums.const_data_ptr<float>()};
     }
     const Tensor out = at::empty({p.batch, p.length, p.heads, p.width}, first.options());
@@ -206,7 +208,7 @@ std::tuple<Tensor, Tensor> deltaGatesCuda(const Tensor& abIn, const Tensor& aLog
     const c10::cuda::CUDAGuard guard(abIn.device());
     const Tensor ab = abIn.contiguous();
     if (!alike({ab, aLog, dtBias}) || !aLog.is_contiguous() || !dtBias.is_contiguous())
-        return deltaGatesReference(ab, aLog, dtBias);
+        return cuda::slowPath("delta_gates", ab), deltaGatesReference(ab, aLog, dtBias);
     const std::int64_t heads = ab.size(-1) / 2;
     std::vector<std::int64_t> shape = ab.sizes().vec();
     shape.back() = heads;

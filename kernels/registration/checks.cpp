@@ -11,7 +11,7 @@ RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const 
 {
     TORCH_CHECK(q.dim() == 4, "linear recurrence: q must be [batch, length, heads, key], it has shape ", q.sizes());
     TORCH_CHECK(v.dim() == 4, "linear recurrence: v must be [batch, length, heads, value], it has shape ", v.sizes());
-    RecurrenceSizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3), false};
+    RecurrenceSizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3), false, beta.has_value()};
     TORCH_CHECK(k.sizes() == q.sizes(), "linear recurrence: k has shape ", k.sizes(), ", q has ", q.sizes());
     TORCH_CHECK(v.size(0) == s.batch && v.size(1) == s.length && v.size(2) == s.heads, "linear recurrence: v has shape ", v.sizes(),
                 ", q has ", q.sizes());
@@ -92,7 +92,9 @@ RecurrencePath cudaRecurrencePath(const RecurrenceSizes& s, at::ScalarType type)
     if (type == at::kDouble || s.keyDim > kWidestKey)
         return RecurrencePath::Cpu;
     // Below that length a whole chunk's work costs more than going token by token.
-    const bool fits = s.length >= kShortestChunked && s.keyDim > 0 && s.keyDim % 8 == 0 && s.valueDim > 0 && s.valueDim % 8 == 0;
+    // The tiles of a delta rule with a decay per channel do not fit the shared memory for the widest keys.
+    const bool tilesFit = !s.delta || !s.decayPerChannel || s.keyDim <= 192;
+    const bool fits = tilesFit && s.length >= kShortestChunked && s.keyDim > 0 && s.keyDim % 8 == 0 && s.valueDim > 0 && s.valueDim % 8 == 0;
     return type == at::kBFloat16 && fits ? RecurrencePath::Chunks : RecurrencePath::Tokens;
 }
 

@@ -43,7 +43,7 @@ std::tuple<Tensor, Tensor> swiGluBackwardCuda(const Tensor& gradientIn, const Te
 {
     const c10::cuda::CUDAGuard guard(gateIn.device());
     if (!takes(gateIn))
-        return swiGluBackwardReference(gradientIn, gateIn, upIn);
+        return cuda::slowPath("swiglu_backward", gradientIn), swiGluBackwardReference(gradientIn, gateIn, upIn);
     const Tensor gate = packed(gateIn, gateIn), up = packed(upIn, gateIn), gradient = packed(gradientIn, gateIn);
     const Tensor gradGate = at::empty_like(gate), gradUp = at::empty_like(up);
     const cuda::SwiGluBackwardProblem p{gate.numel(), cuda::elementOf(gate.scalar_type()), gradient.const_data_ptr(), gate.const_data_ptr(), up.const_data_ptr()};
@@ -57,7 +57,7 @@ std::tuple<Tensor, Tensor, Tensor> gatedNormBackwardCuda(const Tensor& gradientI
 {
     const c10::cuda::CUDAGuard guard(xIn.device());
     if (!takes(xIn) || xIn.size(-1) > 1024)
-        return gatedNormBackwardReference(gradientIn, xIn, weightIn, gateIn, epsilon);
+        return cuda::slowPath("gated_norm_backward", gradientIn), gatedNormBackwardReference(gradientIn, xIn, weightIn, gateIn, epsilon);
     const Tensor x = packed(xIn, xIn), gradient = packed(gradientIn, xIn), weight = packed(weightIn, xIn);
     const Tensor gate = gateIn ? packed(*gateIn, xIn) : Tensor();
     const Tensor gradX = at::empty_like(x), gradGate = gateIn ? at::empty_like(gate) : Tensor();
@@ -86,7 +86,7 @@ Tensor squaredSumsCuda(const Tensor& xIn, const Tensor& yIn, const Tensor& valid
 {
     const c10::cuda::CUDAGuard guard(xIn.device());
     if (!distanceFits(xIn, yIn, validIn))
-        return squaredSumsReference(xIn, yIn, validIn);
+        return cuda::slowPath("squared_sums", xIn), squaredSumsReference(xIn, yIn, validIn);
     const Tensor x = packed(xIn, xIn), y = packed(yIn, xIn), valid = validIn.contiguous();
     const cuda::DistanceProblem p = distanceOf(x, y, valid);
     const std::int64_t parts = cuda::distanceParts(p, multiprocessorsOf(x));
@@ -99,7 +99,7 @@ Tensor squaredSumsBackwardCuda(const Tensor& factor, const Tensor& xIn, const Te
 {
     const c10::cuda::CUDAGuard guard(xIn.device());
     if (!distanceFits(xIn, yIn, validIn))
-        return squaredSumsBackwardReference(factor, xIn, yIn, validIn);
+        return cuda::slowPath("squared_sums_backward", xIn), squaredSumsBackwardReference(factor, xIn, yIn, validIn);
     const Tensor x = packed(xIn, xIn), y = packed(yIn, xIn), valid = validIn.contiguous(), gradX = at::empty_like(x);
     const Tensor number = factor.to(at::kFloat).contiguous();
     cuda::check(cuda::launchDistanceBackward(distanceOf(x, y, valid), number.const_data_ptr<float>(), gradX.mutable_data_ptr(),
@@ -113,7 +113,7 @@ Tensor headGradientCuda(Tensor& logits, const OptionalTensor& teacherIn, const O
 {
     const c10::cuda::CUDAGuard guard(logits.device());
     if (!takes(logits) || logits.dim() != 2 || !logits.is_contiguous() || reinterpret_cast<std::uintptr_t>(logits.const_data_ptr()) % 16 != 0)
-        return headGradientReference(logits, teacherIn, idsIn, weights, crossEntropy, divergence, temperature);
+        return cuda::slowPath("head_gradient", logits), headGradientReference(logits, teacherIn, idsIn, weights, crossEntropy, divergence, temperature);
     const Tensor teacher = divergence != 0 ? packed(*teacherIn, logits) : Tensor();
     const Tensor ids = crossEntropy != 0 ? idsIn->to(at::kLong).contiguous() : Tensor(), scale = weights.to(at::kFloat).contiguous();
     const Tensor losses = at::empty({logits.size(0)}, logits.options().dtype(at::kFloat));

@@ -146,6 +146,7 @@ std::vector<Subject> subjects()
         out.push_back(recurrenceSubject(3, 1, 2, 64, 64, true, delta));
         out.push_back(recurrenceSubject(1, 150, 2, 96, 80, true, delta));
         out.push_back(recurrenceSubject(1, 129, 1, 256, 64, false, delta));
+        out.push_back(recurrenceSubject(1, 70, 1, 256, 64, true, delta));
     }
     out.push_back(packedSubject(2, 96, 256, false, true));
     out.push_back(packedSubject(2, 64, 40, true, false));
@@ -180,10 +181,12 @@ std::string pathOf(const Subject& s, const std::string& device, torch::ScalarTyp
     if (device != "cuda" || (s.primitive != "linear_recurrence" && s.primitive != "packed_recurrence"))
         return "native";
     const ops::RecurrenceSizes sizes{s.inputs[0].size(0), s.inputs[0].size(1), s.inputs[0].size(2), s.inputs[0].size(3), s.inputs[2].size(3),
-                                     s.inputs[3].dim() == 4};
+                                     s.inputs[3].dim() == 4, s.inputs.size() > 5};
     switch (ops::cudaRecurrencePath(sizes, type)) {
     case ops::RecurrencePath::Chunks: return "native, in chunks on the tensor cores";
-    case ops::RecurrencePath::Tokens: return "native, token by token" + std::string(type == torch::kBFloat16 ? "" : " (chunks are for bfloat16)");
+    case ops::RecurrencePath::Tokens:
+        return std::string("native, token by token (")
+            + (type != torch::kBFloat16 ? "chunks are for bfloat16)" : sizes.length < 8 ? "fewer than 8 tokens)" : "the chunks do not take these widths)");
     case ops::RecurrencePath::Cpu: return "through the CPU (slow): keys wider than 256";
     }
     return "native";
