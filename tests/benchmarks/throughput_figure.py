@@ -73,7 +73,7 @@ def draw(results, folder):
             each = {m: rows.get((kind, m, context)) for m in MODELS}
             cells = [number(speed(each[m])) + (" (%d)" % each[m]["batch"] if kind != "prefill" and speed(each[m]) else "") for m in MODELS]
             jet = speed(each["jet-nemotron-2b"])
-            paper = PAPER["prefill" if kind == "prefill" else "decode"].get(context)
+            paper = None if kind == "same" else PAPER["prefill" if kind == "prefill" else "decode"].get(context)
             lines.append("| %dK | %s | %s | %s | %s |" % (context // 1024, " | ".join(cells), ratio(jet, speed(each["qwen3-1.7b"])), ratio(jet, speed(each["qwen2.5-1.5b"])),
                                                           "-" if paper is None else paper))
         failed = [r for r in report["rows"] if r["kind"] == kind and "error" in r]

@@ -39,6 +39,9 @@ StateTypes stateTypesOf(torch::ScalarType dtype)
 
 double freeBytes(const torch::Device& device)
 {
+    // What torch holds of an earlier row, and does not use, is free for this one.
+    if (device.is_cuda())
+        at::getDeviceAllocator(at::kCUDA)->emptyCache();
     return device.is_cuda() ? static_cast<double>(at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(0).first)
                             : static_cast<double>(availableMemoryBytes());
 }
