@@ -113,6 +113,7 @@ void run(const Options& options)
     writeReport(options.output, report.device, report.dtype, report.rates,
                 {{"model", options.config.empty() ? options.model.model : options.config},
                  {"weights", options.config.empty() ? "checkpoint" : "random"},
+                 {"state_dtype", report.stateDtype},
                  {"rows", rows}});
 }
 

@@ -39,6 +39,7 @@ struct ModelOptions {
     {
         command.add_option("--device", load.device, "auto, cpu or cuda")->capture_default_str();
         command.add_option("--dtype", load.dtype, "auto, float32, bfloat16 or float16")->capture_default_str();
+        command.add_option("--state-dtype", load.stateDtype, "Of recurrent states: float32, or bfloat16, which is faster and less exact")->capture_default_str()->check(CLI::IsMember({"float32", "bfloat16"}));
         command.add_option("--rope-frequencies", load.ropeFrequencies, "float32, or bfloat16: rounded, as after model.to(bfloat16) in PyTorch")
             ->capture_default_str();
         command.add_option("--threads", threads, "CPU threads; 0: as many as there are")->capture_default_str()->check(CLI::Range(0, 4096));

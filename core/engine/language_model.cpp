@@ -21,6 +21,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+void applyStateDtype(const LoadOptions& options, HybridModel& model)
+{
+    if (options.stateDtype == "bfloat16")
+        model.holdRecurrentStatesIn(torch::kBFloat16);
+    else if (options.stateDtype != "float32")
+        throw usageError("state dtype \"" + options.stateDtype + "\" is unknown", "Known: float32, bfloat16.");
+}
+
 double secondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 } // namespace
@@ -77,6 +85,7 @@ std::unique_ptr<LanguageModel> LanguageModel::open(const std::filesystem::path& 
     if (options.ropeFrequencies != "float32" && options.ropeFrequencies != "bfloat16")
         throw usageError("rope frequencies \"" + options.ropeFrequencies + "\" are unknown", "Known: float32, bfloat16.");
     m.model->roundRotaryFrequencies(options.ropeFrequencies == "bfloat16");
+    applyStateDtype(options, *m.model);
     return out;
 }
 

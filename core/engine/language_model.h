@@ -25,6 +25,8 @@ struct LoadOptions {
     std::string dtype = "auto";  ///< auto, float32, bfloat16, float16
     /// "float32", as transformers' from_pretrained keeps them, or "bfloat16": rounded, as after `model.to(bfloat16)`.
     std::string ropeFrequencies = "float32";
+    /// Of recurrent states: "float32", or "bfloat16", which halves what decoding reads and writes of them and loses digits with every token.
+    std::string stateDtype = "float32";
 };
 
 struct GenerateOptions {

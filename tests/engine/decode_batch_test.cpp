@@ -104,6 +104,37 @@ TEST_P(DecodeBatches, ProjectionsInOneStorageKeepTheirNamesAndGiveTheSameStep)
     EXPECT_LT((stepped() - changed).abs().max().item<double>(), 1e-5);
 }
 
+TEST(DecodeBatch, RecurrentStatesCanBeHeldInBFloat16)
+{
+    for (const std::string block : {"gla", "gated_delta_net", "jet"}) {
+        const auto model = HybridModel::random(architectureWith(block, false), 11, torch::kCPU, torch::kFloat32);
+        const auto narrow = HybridModel::random(architectureWith(block, false), 11, torch::kCPU, torch::kFloat32);
+        narrow->holdRecurrentStatesIn(torch::kBFloat16);
+        const torch::InferenceMode guard;
+        torch::manual_seed(4);
+        const Tensor prompt = torch::randint(61, {1, 20});
+        std::vector<Tensor> logits;
+        std::vector<std::int64_t> bytes;
+        for (const HybridModel* m : {model.get(), narrow.get()}) {
+            ModelState state = m->makeState(1, 40);
+            m->extend(prompt.narrow(1, 0, 9), state);
+            m->extend(prompt.narrow(1, 9, 11), state);
+            bytes.push_back(state.bytes());
+            DecodeBatch batch(*m, 1, 40);
+            batch.assign(0, state);
+            torch::Tensor last;
+            for (std::int64_t step = 0; step < 5; ++step)
+                last = batch.step(torch::full({1}, step, torch::kInt64)).clone();
+            logits.push_back(last);
+        }
+        const StateSize size = stateSize(model->architecture(), 40, {4, 4}), half = stateSize(model->architecture(), 40, {4, 2});
+        EXPECT_EQ(bytes[0] - bytes[1], static_cast<std::int64_t>(size.total() - half.total())) << block;
+        const double difference = (logits[1] - logits[0]).abs().max().item<double>() / logits[0].abs().max().item<double>();
+        EXPECT_GT(difference, 0) << block;
+        EXPECT_LT(difference, 2e-2) << block;
+    }
+}
+
 TEST(DecodeBatch, DynamicRopeAndPromptsThatAreTooLongAreRefused)
 {
     Architecture a = architectureWith("gla", false);

@@ -30,10 +30,11 @@ double bestOf(int runs, const torch::Device& device, const std::function<void()>
     return best;
 }
 
-StateTypes stateTypesOf(torch::ScalarType dtype)
+StateTypes stateTypesOf(const HybridModel& model)
 {
     StateTypes types;
-    types.cacheElementBytes = static_cast<int>(c10::elementSize(dtype));
+    types.cacheElementBytes = static_cast<int>(c10::elementSize(model.dtype()));
+    types.recurrentElementBytes = static_cast<int>(c10::elementSize(model.recurrentType()));
     return types;
 }
 
@@ -49,7 +50,7 @@ double freeBytes(const torch::Device& device)
 /// The largest batch whose state, with a tenth of the free memory kept for what passes through the layers, fits.
 std::int64_t largestBatch(const HybridModel& model, std::int64_t context)
 {
-    const double each = stateSize(model.architecture(), context, stateTypesOf(model.dtype())).total();
+    const double each = stateSize(model.architecture(), context, stateTypesOf(model)).total();
     const auto fits = static_cast<std::int64_t>(0.9 * freeBytes(model.device()) / std::max(each, 1.0));
     if (fits < 1)
         throw resourceError("not even one sequence of " + std::to_string(context) + " tokens fits beside the weights", "Measure a shorter context.");
@@ -69,7 +70,7 @@ public:
         ThroughputRow out;
         out.context = context;
         out.batch = m_request.batch > 0 ? m_request.batch : largestBatch(m_model, context);
-        const StateTypes types = stateTypesOf(m_model.dtype());
+        const StateTypes types = stateTypesOf(m_model);
         out.stateFormulaBytes = static_cast<double>(out.batch) * stateSize(a, context, types).total();
         if (m_request.prefill) {
             ModelState state = m_model.makeState(out.batch, context);
@@ -195,6 +196,9 @@ ThroughputReport measureThroughput(const ThroughputRequest& request, const std::
         report.dtype = resolveDtype(request.load.dtype, report.device, checkpoint.architecture().dtype);
         model = HybridModel::load(checkpoint, torch::Device(report.device), scalarTypeNamed(report.dtype));
     }
+    if (request.load.stateDtype == "bfloat16")
+        model->holdRecurrentStatesIn(torch::kBFloat16);
+    report.stateDtype = request.load.stateDtype;
     report.rates = measureMachineRates(report.device, report.dtype);
     Measurement measurement(*model, request, cancellation);
     for (const std::int64_t context : request.contexts) {

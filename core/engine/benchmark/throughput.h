@@ -49,7 +49,7 @@ struct ThroughputRow {
 };
 
 struct ThroughputReport {
-    std::string device, dtype;
+    std::string device, dtype, stateDtype;
     MachineRates rates;
     std::vector<ThroughputRow> rows;
 };

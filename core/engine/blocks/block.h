@@ -17,6 +17,8 @@ namespace postnas::engine {
 class BlockState {
 public:
     virtual ~BlockState() = default;
+    /// Holds the recurrent part, where there is one, in this type from now on (float32 unless this is called). What lies in it is converted.
+    virtual void holdRecurrentIn(torch::ScalarType) {}
     /// Back to an empty sequence.
     virtual void reset() = 0;
     /// As if `position` random tokens had been seen, for measurements that need a full state and not its meaning.

@@ -44,7 +44,7 @@ protected:
         const auto [o, final] = ops::gatedDeltaRule(q, k, v, g, beta, held ? std::optional(held->recurrent) : std::nullopt,
                                                     1.0 / std::sqrt(static_cast<double>(m_keyDim)));
         if (held)
-            held->recurrent = final.detach();
+            held->keep(final);
         return o;
     }
 

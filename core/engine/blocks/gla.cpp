@@ -39,7 +39,7 @@ public:
         const auto [o, final] = ops::gatedLinearAttention(q, k, v, g, held ? std::optional(held->recurrent) : std::nullopt,
                                                           1.0 / std::sqrt(static_cast<double>(m_keyDim)));
         if (held)
-            held->recurrent = final.detach();
+            held->keep(final);
         if (!m_outputGate)
             return output(o, "g_norm", {}, hidden.scalar_type());
         return output(o, "g_norm_swish_gate", inputs[4].unflatten(-1, {-1, m_valueDim}), hidden.scalar_type());

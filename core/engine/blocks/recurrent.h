@@ -9,17 +9,20 @@
 
 namespace postnas::engine {
 
-/// A recurrent state in float32 and the last inputs of the block's convolutions. Its size does not depend on the position.
+/// A recurrent state, in float32 unless it is told otherwise, and the last inputs of the block's convolutions. Its size does not depend on the position.
 class RecurrentState final : public BlockState {
 public:
     /// `histories`: (taps - 1, channels) of each convolution.
     RecurrentState(std::int64_t batch, std::int64_t heads, std::int64_t keyDim, std::int64_t valueDim,
                    const std::vector<std::pair<std::int64_t, std::int64_t>>& histories, const torch::TensorOptions& options);
 
+    void holdRecurrentIn(torch::ScalarType type) override { recurrent = recurrent.to(type); }
     void reset() override;
     void fillRandomly(std::int64_t position) override;
     void assignRow(std::int64_t row, const BlockState& single) override;
     std::int64_t bytes() const override;
+    /// Takes over the state after a pass, in the type that the state is held in.
+    void keep(const torch::Tensor& after) { recurrent = after.detach().to(recurrent.scalar_type()); }
 
     torch::Tensor recurrent;               ///< [batch, heads, key, value]
     std::vector<torch::Tensor> histories;  ///< [batch, taps - 1, channels]

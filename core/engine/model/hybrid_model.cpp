@@ -251,8 +251,11 @@ ModelState HybridModel::makeState(std::int64_t batch, std::int64_t capacity, con
     ModelState state;
     state.m_capacity = capacity;
     const torch::TensorOptions options = torch::TensorOptions().device(device()).dtype(dtype());
-    for (int i = 0; i < m_architecture.layerCount(); ++i)
+    for (int i = 0; i < m_architecture.layerCount(); ++i) {
         state.m_layers.push_back(mixer(i, mixers).makeState(batch, capacity, options));
+        if (m_recurrentType)
+            state.m_layers.back()->holdRecurrentIn(*m_recurrentType);
+    }
     return state;
 }
 

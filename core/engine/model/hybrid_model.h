@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,9 @@ public:
     ForwardContext context(std::int64_t first, std::int64_t length) const;
     /// See RotaryTable::roundFrequencies.
     void roundRotaryFrequencies(bool round) { m_rotary.roundFrequencies(round); }
+    /// The type of the recurrent parts of states that are made from now on; without this call float32.
+    void holdRecurrentStatesIn(torch::ScalarType type) { m_recurrentType = type; }
+    torch::ScalarType recurrentType() const { return m_recurrentType.value_or(torch::kFloat32); }
     /// One layer with the given mixer: norm, mixer, residual, norm, MLP, residual.
     torch::Tensor layer(int index, const Block& mixer, const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const;
     /// Final norm and head: [..., hidden] -> [..., vocabulary].
@@ -114,6 +118,7 @@ private:
     torch::Tensor m_head;      ///< [vocabulary, hidden]; the embedding itself when tied
     std::vector<LayerWeights> m_layers;
     std::vector<std::unique_ptr<Block>> m_blocks;
+    std::optional<torch::ScalarType> m_recurrentType;
     mutable RotaryTable m_rotary;
 };
 
