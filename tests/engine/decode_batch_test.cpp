@@ -3,32 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include "core/architecture/block_description.h"
 #include "core/base/error.h"
+#include "tests/engine/small_architecture.h"
 
 namespace postnas::engine {
 namespace {
 
 using torch::Tensor;
-
-/// Two layers of the block around one of full attention.
-Architecture architectureWith(const std::string& block, bool queryKeyNorm)
-{
-    Architecture a;
-    a.vocabularySize = 61;
-    a.hiddenSize = 24;
-    a.intermediateSize = 32;
-    a.attentionHeads = 4;
-    a.keyValueHeads = 2;
-    a.headDim = 6;
-    a.queryKeyNorm = queryKeyNorm;
-    a.layers = {LayerSpec {}};
-    LayerSpec layer = blockNamed(block).defaultLayer(a);
-    if (block == "sliding_window")
-        layer.parameters["window_size"] = 5;
-    a.layers = {layer, blockNamed("attention").defaultLayer(a), layer};
-    return a;
-}
 
 class DecodeBatches : public testing::TestWithParam<std::tuple<std::string, bool>> {};
 

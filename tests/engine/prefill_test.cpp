@@ -3,31 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include "core/architecture/block_description.h"
 #include "core/engine/model/functional.h"
+#include "tests/engine/small_architecture.h"
 
 namespace postnas::engine {
 namespace {
 
 using torch::Tensor;
-
-Architecture architectureWith(const std::string& block, bool queryKeyNorm)
-{
-    Architecture a;
-    a.vocabularySize = 47;
-    a.hiddenSize = 24;
-    a.intermediateSize = 40;
-    a.attentionHeads = 4;
-    a.keyValueHeads = 2;
-    a.headDim = 6;
-    a.queryKeyNorm = queryKeyNorm;
-    a.layers = {LayerSpec {}};
-    LayerSpec layer = blockNamed(block).defaultLayer(a);
-    if (block == "sliding_window")
-        layer.parameters["window_size"] = 5;
-    a.layers = {layer, blockNamed("attention").defaultLayer(a), layer};
-    return a;
-}
 
 class Prefill : public testing::TestWithParam<std::tuple<std::string, bool>> {};
 
@@ -36,7 +18,7 @@ TEST_P(Prefill, WithoutGradientTheNumbersAreTheSame)
     const auto& [block, queryKeyNorm] = GetParam();
     const auto model = HybridModel::random(architectureWith(block, queryKeyNorm), 5, torch::kCPU, torch::kFloat32);
     torch::manual_seed(2);
-    const Tensor ids = torch::randint(47, {3, 29});
+    const Tensor ids = torch::randint(61, {3, 29});
     std::vector<Tensor> layers, fusedLayers;
     const Tensor expected = model->forward(ids, nullptr, [&](int, const Tensor& out) { layers.push_back(out); });
     const torch::NoGradGuard guard;

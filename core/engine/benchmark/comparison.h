@@ -1,12 +1,16 @@
-// How far tensors are from their references. Internal: torch.
+// Operators beside their references: how far apart the numbers are, without and with gradients. Internal: torch.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include <torch/torch.h>
+
+#include "core/engine/benchmark/operator_checks.h"
 
 namespace postnas::engine {
 
@@ -25,5 +29,28 @@ inline double largestRelativeDifference(const std::vector<torch::Tensor>& actual
     }
     return worst;
 }
+
+/// One operator without gradients at one shape. `call` may change its inputs, and returns them with its outputs where they count.
+struct ReferenceSubject {
+    std::string name, shape;
+    std::vector<torch::Tensor> inputs; ///< float64, or integers, on the CPU
+    std::function<std::vector<torch::Tensor>(std::vector<torch::Tensor>)> call;
+};
+/// Each on the device in float32 and bfloat16 against itself in float64 on the CPU, from the same rounded inputs.
+std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSubject>& subjects, const std::string& device);
+
+/// One operator with gradients at one shape.
+struct GradientSubject {
+    using Function = std::function<std::vector<torch::Tensor>(const std::vector<torch::Tensor>&)>;
+    std::string name;
+    std::string primitive; ///< the dispatcher's operator that has an implementation per device
+    std::string shape;
+    std::vector<torch::Tensor> inputs; ///< float64 on the CPU; all get gradients
+    Function formula, implementation;
+};
+/// Outputs, and gradients of a fixed weighted sum of them, on the device against the formula in float64. `path` goes into the result.
+OperatorCheck checkWithGradients(const GradientSubject& subject, const std::string& device, torch::ScalarType type, double tolerance, const std::string& path);
+/// Whether the primitive has code of its own for the device.
+bool isNative(const GradientSubject& subject, const std::string& device);
 
 } // namespace postnas::engine

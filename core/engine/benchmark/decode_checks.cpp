@@ -16,12 +16,7 @@ namespace {
 using torch::Tensor;
 using Tensors = std::vector<Tensor>;
 
-/// One operator at one shape. `call` may change its inputs, and returns them with its outputs where they count.
-struct Subject {
-    std::string name, shape;
-    Tensors inputs; ///< float64, or integers, on the CPU
-    std::function<Tensors(Tensors)> call;
-};
+using Subject = ReferenceSubject;
 
 Tensor normal(at::IntArrayRef shape) { return torch::randn(shape, torch::kFloat64); }
 
@@ -164,30 +159,6 @@ std::vector<Subject> subjects()
 
 } // namespace
 
-std::vector<OperatorCheck> checkDecodeOperators(const std::string& device)
-{
-    const torch::InferenceMode guard;
-    std::vector<OperatorCheck> out;
-    for (const Subject& s : subjects())
-        for (const torch::ScalarType type : {torch::kFloat32, torch::kBFloat16}) {
-            Tensors rounded, inputs;
-            for (const Tensor& t : s.inputs) {
-                const Tensor narrow = t.is_floating_point() ? t.to(type) : t.clone();
-                inputs.push_back(narrow.to(torch::Device(device)));
-                rounded.push_back(t.is_floating_point() ? narrow.to(torch::kFloat64) : t.clone());
-            }
-            OperatorCheck c;
-            c.name = s.name;
-            c.device = device;
-            c.dtype = type == torch::kFloat32 ? "float32" : "bfloat16";
-            c.shape = s.shape;
-            c.path = "native";
-            c.tolerance = type == torch::kFloat32 ? 1e-4 : 2e-2;
-            c.forwardDifference = largestRelativeDifference(s.call(inputs), s.call(rounded));
-            c.passed = c.forwardDifference <= c.tolerance;
-            out.push_back(c);
-        }
-    return out;
-}
+std::vector<OperatorCheck> checkDecodeOperators(const std::string& device) { return checkAgainstReferences(subjects(), device); }
 
 } // namespace postnas::engine

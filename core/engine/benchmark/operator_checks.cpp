@@ -21,16 +21,7 @@ namespace {
 using torch::Tensor;
 using Tensors = std::vector<Tensor>;
 
-/// Maps inputs to the outputs that are compared.
-using Function = std::function<Tensors(const Tensors&)>;
-
-struct Subject {
-    std::string name;
-    std::string primitive; ///< the dispatcher's operator that has an implementation per device
-    std::string shape;
-    Tensors inputs; ///< float64 on the CPU
-    Function formula, implementation;
-};
+using Subject = GradientSubject;
 
 /// q, k, v, g, state and, with the delta rule, beta.
 Tensors recurrence(const Tensors& in, double scale)
@@ -158,21 +149,6 @@ std::vector<Subject> subjects()
     return out;
 }
 
-/// Outputs, and the gradients of a fixed weighted sum of them.
-std::pair<Tensors, Tensors> evaluate(const Function& function, const Tensors& inputs, const Tensors& weights)
-{
-    Tensors leaves;
-    for (const Tensor& t : inputs)
-        leaves.push_back(t.detach().clone().requires_grad_());
-    const Tensors outputs = function(leaves);
-    Tensor loss;
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-        const Tensor part = (outputs[i] * weights[i].to(outputs[i].options())).sum();
-        loss = loss.defined() ? loss + part : part;
-    }
-    return {outputs, torch::autograd::grad({loss}, leaves)};
-}
-
 /// Which code runs it, and why where it is the slow one.
 std::string pathOf(const Subject& s, const std::string& device, torch::ScalarType type, bool native)
 {
@@ -194,31 +170,7 @@ std::string pathOf(const Subject& s, const std::string& device, torch::ScalarTyp
 
 OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarType type, double tolerance)
 {
-    OperatorCheck out;
-    out.name = s.name;
-    out.device = device;
-    out.differentiable = true;
-    out.dtype = type == torch::kFloat32 ? "float32" : "bfloat16";
-    out.shape = s.shape;
-    out.tolerance = tolerance;
-    const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("postnas::" + s.primitive).c_str(), "");
-    out.path = pathOf(s, device, type, device == "cpu" || op.hasKernelForDispatchKey(c10::DispatchKey::CUDA));
-
-    // The formula sees what the operator sees: inputs already rounded to its type.
-    Tensors rounded, inputs;
-    for (const Tensor& t : s.inputs) {
-        inputs.push_back(t.to(type).to(torch::Device(device)));
-        rounded.push_back(t.to(type).to(torch::kFloat64));
-    }
-    Tensors weights;
-    for (const Tensor& t : s.formula(rounded))
-        weights.push_back(torch::randn_like(t));
-    const auto [expected, expectedGradients] = evaluate(s.formula, rounded, weights);
-    const auto [actual, actualGradients] = evaluate(s.implementation, inputs, weights);
-    out.forwardDifference = largestRelativeDifference(actual, expected);
-    out.gradientDifference = largestRelativeDifference(actualGradients, expectedGradients);
-    out.passed = out.forwardDifference <= tolerance && out.gradientDifference <= tolerance;
-    return out;
+    return checkWithGradients(s, device, type, tolerance, pathOf(s, device, type, isNative(s, device)));
 }
 
 std::string processorName()

@@ -16,12 +16,7 @@ namespace {
 using torch::Tensor;
 using Tensors = std::vector<Tensor>;
 
-/// One operator at one shape. `call` may change its inputs, and returns them with its outputs where they count.
-struct Subject {
-    std::string name, shape;
-    Tensors inputs; ///< float64 on the CPU
-    std::function<Tensors(Tensors)> call;
-};
+using Subject = ReferenceSubject;
 
 Tensor normal(at::IntArrayRef shape) { return torch::randn(shape, torch::kFloat64); }
 /// Tables, sums and states stay float32 where the numbers are bfloat16.
@@ -92,29 +87,6 @@ std::vector<Subject> subjects()
 
 } // namespace
 
-std::vector<OperatorCheck> checkPrefillOperators(const std::string& device)
-{
-    const torch::InferenceMode guard;
-    std::vector<OperatorCheck> out;
-    for (const Subject& s : subjects())
-        for (const torch::ScalarType type : {torch::kFloat32, torch::kBFloat16}) {
-            Tensors rounded, inputs;
-            for (const Tensor& t : s.inputs) {
-                inputs.push_back(t.to(type).to(torch::Device(device)));
-                rounded.push_back(t.to(type).to(torch::kFloat64));
-            }
-            OperatorCheck c;
-            c.name = s.name;
-            c.device = device;
-            c.dtype = type == torch::kFloat32 ? "float32" : "bfloat16";
-            c.shape = s.shape;
-            c.path = "native";
-            c.tolerance = type == torch::kFloat32 ? 1e-4 : 2e-2;
-            c.forwardDifference = largestRelativeDifference(s.call(inputs), s.call(rounded));
-            c.passed = c.forwardDifference <= c.tolerance;
-            out.push_back(c);
-        }
-    return out;
-}
+std::vector<OperatorCheck> checkPrefillOperators(const std::string& device) { return checkAgainstReferences(subjects(), device); }
 
 } // namespace postnas::engine

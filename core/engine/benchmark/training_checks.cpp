@@ -17,13 +17,7 @@ namespace {
 
 using torch::Tensor;
 using Tensors = std::vector<Tensor>;
-using Function = std::function<Tensors(const Tensors&)>;
-
-struct Subject {
-    std::string name, primitive, shape;
-    Tensors inputs; ///< float64 on the CPU; all get gradients
-    Function formula, implementation;
-};
+using Subject = GradientSubject;
 
 Tensor drawn(at::IntArrayRef shape, double size = 1) { return torch::randn(shape, torch::kFloat64) * size; }
 
@@ -112,45 +106,18 @@ Subject headSubject(std::int64_t tokens, std::int64_t width, std::int64_t vocabu
             }};
 }
 
-/// Outputs, and the gradients of a fixed weighted sum of them.
-std::pair<Tensors, Tensors> evaluate(const Function& function, const Tensors& inputs, const Tensors& weights)
-{
-    Tensors leaves;
-    for (const Tensor& t : inputs)
-        leaves.push_back(t.detach().clone().requires_grad_());
-    const Tensors outputs = function(leaves);
-    Tensor loss = torch::zeros({}, outputs.front().options().dtype(torch::kFloat64));
-    for (std::size_t i = 0; i < outputs.size(); ++i)
-        loss = loss + (outputs[i].to(torch::kFloat64) * weights[i].to(outputs[i].device())).sum();
-    return {outputs, torch::autograd::grad({loss}, leaves)};
-}
-
 OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarType type, double tolerance)
 {
+    if (isNative(s, device))
+        return checkWithGradients(s, device, type, tolerance, "native");
     OperatorCheck out;
     out.name = s.name;
     out.device = device;
+    out.path = "not at all: no operators for this device are loaded";
     out.differentiable = true;
     out.dtype = type == torch::kFloat32 ? "float32" : "bfloat16";
     out.shape = s.shape;
     out.tolerance = tolerance;
-    const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("postnas::" + s.primitive).c_str(), "");
-    const bool native = device == "cpu" || op.hasKernelForDispatchKey(c10::DispatchKey::CUDA);
-    out.path = native ? "native" : "not at all: no operators for this device are loaded";
-    if (!native)
-        return out;
-    Tensors rounded, inputs, weights;
-    for (const Tensor& t : s.inputs) {
-        inputs.push_back(t.to(type).to(torch::Device(device)));
-        rounded.push_back(t.to(type).to(torch::kFloat64));
-    }
-    for (const Tensor& t : s.formula(rounded))
-        weights.push_back(torch::randn_like(t));
-    const auto [expected, expectedGradients] = evaluate(s.formula, rounded, weights);
-    const auto [actual, actualGradients] = evaluate(s.implementation, inputs, weights);
-    out.forwardDifference = largestRelativeDifference(actual, expected);
-    out.gradientDifference = largestRelativeDifference(actualGradients, expectedGradients);
-    out.passed = out.forwardDifference <= tolerance && out.gradientDifference <= tolerance;
     return out;
 }
 
