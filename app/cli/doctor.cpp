@@ -20,6 +20,7 @@ namespace {
 struct Options {
     std::string cases;
     std::string device = "auto";
+    std::string only;
     int threads = 0;
     bool json = false;
 };
@@ -156,8 +157,10 @@ void run(const Options& options)
     std::size_t unknown = 0;
     std::vector<engine::OperatorCheck> operators;
     for (const std::string& device : devices)
-        for (engine::OperatorCheck& c : engine::checkOperators(device))
+        for (engine::OperatorCheck& c : engine::checkOperators(device, options.only))
             operators.push_back(std::move(c));
+    if (operators.empty())
+        throw usageError("No operator's name contains \"" + options.only + "\"", "Without --only, doctor lists all of them");
     Json report = {{"machine", toJson(machine)}, {"operators", Json::array()}};
     for (const engine::OperatorCheck& c : operators) {
         passed = passed && c.passed;
@@ -194,6 +197,7 @@ void addDoctorCommand(CLI::App& app)
     auto options = std::make_shared<Options>();
     command->add_option("--cases", options->cases, "Folder with blocks.json and blocks.safetensors: stored inputs and outputs of blocks");
     command->add_option("--device", options->device, "auto (all there are), cpu or cuda")->capture_default_str();
+    command->add_option("--only", options->only, "Operators whose name contains this");
     command->add_option("--threads", options->threads, "CPU threads; 0: as many as there are")->capture_default_str()->check(CLI::Range(0, 4096));
     command->add_flag("--json", options->json, "One JSON object");
     command->callback([options] { run(*options); });

@@ -33,11 +33,13 @@ std::pair<Tensors, Tensors> evaluate(const GradientSubject::Function& function, 
 
 } // namespace
 
-std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSubject>& subjects, const std::string& device)
+std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSubject>& subjects, const std::string& device, const std::string& only)
 {
     const torch::InferenceMode guard;
     std::vector<OperatorCheck> out;
-    for (const ReferenceSubject& s : subjects)
+    for (const ReferenceSubject& s : subjects) {
+        if (s.name.find(only) == std::string::npos)
+            continue;
         for (const torch::ScalarType type : {torch::kFloat32, torch::kBFloat16}) {
             Tensors rounded, inputs;
             for (const Tensor& t : s.inputs) {
@@ -51,6 +53,7 @@ std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSub
             c.passed = c.forwardDifference <= c.tolerance;
             out.push_back(c);
         }
+    }
     return out;
 }
 

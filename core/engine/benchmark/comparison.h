@@ -36,8 +36,8 @@ struct ReferenceSubject {
     std::vector<torch::Tensor> inputs; ///< float64, or integers, on the CPU
     std::function<std::vector<torch::Tensor>(std::vector<torch::Tensor>)> call;
 };
-/// Each on the device in float32 and bfloat16 against itself in float64 on the CPU, from the same rounded inputs.
-std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSubject>& subjects, const std::string& device);
+/// Each whose name contains `only`, on the device in float32 and bfloat16 against itself in float64 on the CPU, from the same rounded inputs.
+std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSubject>& subjects, const std::string& device, const std::string& only);
 
 /// One operator with gradients at one shape.
 struct GradientSubject {

@@ -159,6 +159,6 @@ std::vector<Subject> subjects()
 
 } // namespace
 
-std::vector<OperatorCheck> checkDecodeOperators(const std::string& device) { return checkAgainstReferences(subjects(), device); }
+std::vector<OperatorCheck> checkDecodeOperators(const std::string& device, const std::string& only) { return checkAgainstReferences(subjects(), device, only); }
 
 } // namespace postnas::engine

@@ -210,19 +210,21 @@ MachineReport describeMachine()
     return out;
 }
 
-std::vector<OperatorCheck> checkOperators(const std::string& device)
+std::vector<OperatorCheck> checkOperators(const std::string& device, const std::string& only)
 {
     std::vector<OperatorCheck> out;
     for (const Subject& s : subjects()) {
+        if (s.name.find(only) == std::string::npos)
+            continue;
         out.push_back(check(s, device, torch::kFloat32, 1e-4));
         // Inputs are rounded to bfloat16 for both sides; what remains is the rounding of o and of the gradients.
         out.push_back(check(s, device, torch::kBFloat16, 2e-2));
     }
-    const std::vector<OperatorCheck> decoding = checkDecodeOperators(device);
+    const std::vector<OperatorCheck> decoding = checkDecodeOperators(device, only);
     out.insert(out.end(), decoding.begin(), decoding.end());
-    const std::vector<OperatorCheck> prefill = checkPrefillOperators(device);
+    const std::vector<OperatorCheck> prefill = checkPrefillOperators(device, only);
     out.insert(out.end(), prefill.begin(), prefill.end());
-    const std::vector<OperatorCheck> training = checkTrainingOperators(device);
+    const std::vector<OperatorCheck> training = checkTrainingOperators(device, only);
     out.insert(out.end(), training.begin(), training.end());
     return out;
 }

@@ -40,13 +40,13 @@ struct OperatorCheck {
     bool passed = false;
 };
 /// The operators of a decoding step; part of checkOperators.
-std::vector<OperatorCheck> checkDecodeOperators(const std::string& device);
+std::vector<OperatorCheck> checkDecodeOperators(const std::string& device, const std::string& only);
 /// The operators of whole sequences without gradient; part of checkOperators.
-std::vector<OperatorCheck> checkPrefillOperators(const std::string& device);
+std::vector<OperatorCheck> checkPrefillOperators(const std::string& device, const std::string& only);
 /// The operators of training; part of checkOperators.
-std::vector<OperatorCheck> checkTrainingOperators(const std::string& device);
-/// All operators with fresh random inputs in several shapes. `device` is "cpu" or "cuda".
-std::vector<OperatorCheck> checkOperators(const std::string& device);
+std::vector<OperatorCheck> checkTrainingOperators(const std::string& device, const std::string& only);
+/// All operators whose name contains `only`, with fresh random inputs in several shapes. `device` is "cpu" or "cuda".
+std::vector<OperatorCheck> checkOperators(const std::string& device, const std::string& only = {});
 
 /// One block of a folder with blocks.json and blocks.safetensors (parameters, input and output of reference layers).
 struct BlockCheck {

@@ -87,6 +87,6 @@ std::vector<Subject> subjects()
 
 } // namespace
 
-std::vector<OperatorCheck> checkPrefillOperators(const std::string& device) { return checkAgainstReferences(subjects(), device); }
+std::vector<OperatorCheck> checkPrefillOperators(const std::string& device, const std::string& only) { return checkAgainstReferences(subjects(), device, only); }
 
 } // namespace postnas::engine
