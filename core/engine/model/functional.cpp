@@ -39,8 +39,28 @@ Attended cudnn(const torch::Tensor& query, const torch::Tensor& key, const torch
 
 double attentionFlops(const torch::Tensor& query, std::int64_t keys, bool causal) { return (causal ? 2.0 : 4.0) * double(query.numel()) * double(keys); }
 
-/// cuDNN builds a plan for each new shape, 40 ms; of less work than this a model's layers do not win them back within a few pieces of a prompt.
+/// cuDNN builds a plan for each new shape, 40 ms. A model's layers win them back within a few pieces of a prompt when one call is so much work,
 constexpr double kWorthPlanning = 3e11;
+/// or when calls of this shape have been so much together: then flash attention has lost about as much on them.
+constexpr double kWorthPlanningTogether = 1e13;
+constexpr std::size_t kMostShapes = 4096; ///< that are counted: prompts of many lengths must not fill the memory
+
+/// Counts the calls of each shape, so that the same one may go another way the next time.
+bool worthPlanning(const torch::Tensor& query, const torch::Tensor& key, bool causal)
+{
+    const double flops = attentionFlops(query, key.size(2), causal);
+    if (flops >= kWorthPlanning)
+        return true;
+    using Shape = std::array<std::int64_t, 9>;
+    const Shape shape{query.device().index(), static_cast<std::int64_t>(query.scalar_type()), query.size(0), query.size(1), query.size(2), query.size(3),
+                      key.size(1), key.size(2), causal};
+    static std::mutex mutex;
+    static std::map<Shape, double> done;
+    const std::lock_guard guard(mutex);
+    if (done.size() >= kMostShapes && !done.contains(shape))
+        return false;
+    return (done[shape] += flops) >= kWorthPlanningTogether;
+}
 
 /// Tries both on one sequence when such heads are met first, and remembers which was faster.
 bool cudnnIsFaster(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& value)
@@ -77,7 +97,7 @@ torch::Tensor inParts(const torch::Tensor& query, const torch::Tensor& key, cons
     std::vector<torch::Tensor> values, logSums;
     const auto attend = [&](std::int64_t first, std::int64_t keys, bool causal) {
         const torch::Tensor k = key.narrow(2, first, keys), v = value.narrow(2, first, keys);
-        const Attended part = attentionFlops(query, keys, causal) < kWorthPlanning ? flash(query, k, v, causal) : cudnn(query, k, v, causal);
+        const Attended part = worthPlanning(query, k, causal) ? cudnn(query, k, v, causal) : flash(query, k, v, causal);
         values.push_back(part.values);
         logSums.push_back(part.logSums);
     };
