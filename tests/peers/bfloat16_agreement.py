@@ -44,7 +44,7 @@ def greedy(program, model, prompts, tokens):
     return torch.tensor(whole) if whole else None
 
 
-def trained_choices(program, model, lines, device, count=256, length=100):
+def trained_choices(program, model, lines, device, count=256, length=200):
     """The share of equal choices among the tokens of the largest weight, and how many there are."""
     from tokenizers import Tokenizer
 
@@ -58,7 +58,7 @@ def trained_choices(program, model, lines, device, count=256, length=100):
             weights.append([weight for some, weight in parts for _ in some][:length])
     ids, weight = torch.tensor(rows), torch.tensor(weights)[:, 1:]
     equal = (logits(program, model, ids, "cpu", "float32").argmax(-1) == logits(program, model, ids, device, "bfloat16").argmax(-1))[:, :-1]
-    taught = weight > weight.max() / 2
+    taught = weight > weight.max() / 5
     return equal[taught].float().mean().item(), int(taught.sum())
 
 
