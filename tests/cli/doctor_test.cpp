@@ -95,6 +95,22 @@ TEST_F(Doctor, TellsWhatTheMachineHasAndChecksEveryOperator)
     EXPECT_FALSE(report.contains("blocks"));
 }
 
+TEST_F(Doctor, ChecksTheNamedOperatorsAlone)
+{
+    const auto run = doctor({"--json", "--only", "convolution"});
+    ASSERT_EQ(run.exitCode, 0) << run.errors << run.output;
+    const Json report = parseJson(run.output, "doctor");
+    std::set<std::string> seen;
+    for (const Json& check : report.at("operators"))
+        seen.insert(check.at("operator").get<std::string>());
+    EXPECT_THAT(seen, testing::Contains("dynamic_convolution"));
+    for (const std::string& name : seen)
+        EXPECT_THAT(name, HasSubstr("convolution"));
+    const auto none = doctor({"--only", "perpetual_motion"});
+    EXPECT_EQ(none.exitCode, 2) << none.output;
+    EXPECT_THAT(none.errors, HasSubstr("perpetual_motion"));
+}
+
 TEST_F(Doctor, SaysWhetherThereIsAGpu)
 {
     const auto run = doctor({});
