@@ -1,184 +1,24 @@
-// One token of a recurrent block: convolutions with their histories, gates and the recurrence in one launch, the gated norm in a small second.
+// One token of a recurrent block: convolutions with their histories, gates, the recurrence and the gated norm.
 //
-// The time is that of reading and writing the state once. A block owns 64 value columns of one head with all key rows: it asks for all of
-// them before anything else, into shared memory, so that few registers let many blocks wait at once. It prepares the token meanwhile, and
-// needs one sum over the rows, because with S the decayed state  S'^T q = S^T q + (k.q) u.  The norm needs a whole head: a launch more
-// costs less than blocks that wait for each other. Histories of keys are moved on by the block of a head that ends last.
+// Where a head's state fits into a block and the device can copy it there in one piece, recurrent_head.cu does all of it. Elsewhere a block owns
+// 64 value columns of one head with all key rows, which it has copied to shared memory while it prepares the token: so few registers let many
+// blocks wait at once. One sum over the rows is enough, because with S the decayed state  S'^T q = S^T q + (k.q) u.  The norm needs a whole
+// head: a launch more costs less than blocks that wait for each other. Histories of keys are moved on by the block of a head that ends last.
 #include <algorithm>
 
-#include "kernels/include/cuda_element.cuh"
-#include "kernels/include/decode_launch.h"
-#include "kernels/include/overlap.cuh"
-#include "kernels/include/tensor_core.cuh"
+#include "kernels/decode/recurrent_paths.h"
+#include "kernels/decode/recurrent_token.cuh"
 
 namespace postnas::ops::cuda {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / 32;
-constexpr int kBlocksAtOnce = 5;    ///< on a multiprocessor, at least; with more the compiler runs out of registers
-constexpr int kColumns = 64;        ///< of a block
+constexpr int kBlocksAtOnce = 5;            ///< on a multiprocessor, at least; with more the compiler runs out of registers
+constexpr int kColumns = 64;                ///< of a block
 constexpr unsigned kBlocksToPrefetch = 640; ///< with more of them the memory is busy anyway
-constexpr int kLineBytes = 128;     ///< of the caches
-constexpr int kTapsAtOnce = 4;      ///< taps that are loaded together
-constexpr int kValuesPerLane = 20; ///< of the norm
-constexpr std::int64_t kMaxValueDim = kValuesPerLane * 32;
-
-/// The state is seen once a token, so it should not push other things out of the caches.
-__device__ __forceinline__ void storeOnce(uint4* to, uint4 x)
-{
-#ifdef POSTNAS_CUDA_EMULATION
-    *to = x;
-#else
-    __stcs(to, x);
-#endif
-}
-
-/// As copyAsync16, for what is seen once a token.
-__device__ __forceinline__ void copyOnce16(void* to, const void* from)
-{
-#ifdef POSTNAS_CUDA_EMULATION
-    copyAsync16(to, from, true);
-#else
-    std::uint64_t policy = 0;
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(to))),
-                 "l"(from), "l"(policy)
-                 : "memory");
-#endif
-}
-template <typename State>
-constexpr int kVector = 16 / int(sizeof(State));
-
-__device__ __forceinline__ void unpackState(float (&x)[4], uint4 bits)
-{
-    x[0] = __uint_as_float(bits.x), x[1] = __uint_as_float(bits.y), x[2] = __uint_as_float(bits.z), x[3] = __uint_as_float(bits.w);
-}
-__device__ __forceinline__ void unpackState(float (&x)[8], uint4 bits)
-{
-    const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        const float2 pair = unpack<__nv_bfloat16>(words[i]);
-        x[2 * i] = pair.x, x[2 * i + 1] = pair.y;
-    }
-}
-__device__ __forceinline__ uint4 packState(const float (&x)[4])
-{
-    return make_uint4(__float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3]));
-}
-__device__ __forceinline__ uint4 packState(const float (&x)[8])
-{
-    return make_uint4(pack<__nv_bfloat16>(x[0], x[1]), pack<__nv_bfloat16>(x[2], x[3]), pack<__nv_bfloat16>(x[4], x[5]),
-                      pack<__nv_bfloat16>(x[6], x[7]));
-}
-
-/// Element i of an array whose type is known at run time only: for the few numbers of a head.
-__device__ __forceinline__ float numberAt(const void* from, Element element, std::int64_t i)
-{
-    return element == Element::BFloat16 ? toFloat(static_cast<const __nv_bfloat16*>(from)[i]) : static_cast<const float*>(from)[i];
-}
-
-template <typename T>
-__device__ __forceinline__ float rounded(float x)
-{
-    return toFloat(fromFloat<T>(x));
-}
-
-template <typename T>
-__device__ __forceinline__ float silu(float x)
-{
-    return rounded<T>(x / (1.f + expf(-x)));
-}
-
-/// Some neighbouring taps of one channel: inputs and kernel, zero beyond the last tap.
-struct Taps {
-    float input[kTapsAtOnce], kernel[kTapsAtOnce];
-};
-
-/// A channel of a projection and its convolution; without one a single tap of 1.
-template <typename T>
-class Channel {
-public:
-    __device__ __forceinline__ Channel(const TokenRows& rows, const StepConvolution& convolution, std::int64_t batch, std::int64_t channels,
-                                       std::int64_t channel, bool valid)
-        : m_convolved(convolution.kernels != nullptr), m_valid(valid), m_taps(m_convolved ? int(convolution.taps) : 1), m_channels(channels)
-    {
-        m_x = static_cast<const T*>(rows.data) + batch * rows.stride + channel;
-        if (m_convolved) {
-            m_kernel = static_cast<const T*>(convolution.kernels) + batch * convolution.kernelStride + channel * convolution.taps;
-            m_history = static_cast<T*>(convolution.history) + batch * (convolution.taps - 1) * channels + channel;
-        }
-        load(0);
-    }
-
-    /// The convolution's output in the type of the projection. With `Shift` the history moves on: then this thread alone may read it.
-    template <bool Shift>
-    __device__ __forceinline__ float finish()
-    {
-        float sum = 0;
-        for (int first = 0;; first += kTapsAtOnce) {
-#pragma unroll
-            for (int i = 0; i < kTapsAtOnce; ++i)
-                sum += m_now.input[i] * m_now.kernel[i];
-            if (Shift)
-                shift(first);
-            if (first + kTapsAtOnce >= m_taps)
-                break;
-            load(first + kTapsAtOnce);
-        }
-        return rounded<T>(sum);
-    }
-
-private:
-    __device__ __forceinline__ void load(int first)
-    {
-#pragma unroll
-        for (int i = 0; i < kTapsAtOnce; ++i) {
-            const int tap = first + i;
-            m_now.input[i] = m_now.kernel[i] = 0;
-            if (m_valid && tap < m_taps) {
-                m_now.kernel[i] = m_convolved ? toFloat(m_kernel[tap]) : 1.f;
-                m_now.input[i] = toFloat(tap == m_taps - 1 ? *m_x : m_history[tap * m_channels]);
-            }
-        }
-    }
-    __device__ __forceinline__ void shift(int first)
-    {
-#pragma unroll
-        for (int i = 0; i < kTapsAtOnce; ++i)
-            if (m_valid && first + i > 0 && first + i < m_taps)
-                m_history[(first + i - 1) * m_channels] = fromFloat<T>(m_now.input[i]);
-    }
-
-    bool m_convolved, m_valid;
-    int m_taps;
-    std::int64_t m_channels;
-    const T* m_x;
-    const T* m_kernel = nullptr;
-    T* m_history = nullptr;
-    Taps m_now;
-};
-
-/// exp(g) of what belongs to one head, 1 where the decay is another kind.
-__device__ __forceinline__ float headDecay(const RecurrentStep& p, std::int64_t batch, std::int64_t head)
-{
-    if (p.decay == StepDecay::PerHead)
-        return expf(numberAt(p.g.data, p.gateElement, batch * p.g.stride + head));
-    if (p.decay != StepDecay::PerHeadFromRaw)
-        return 1.f;
-    const float x = numberAt(p.g.data, p.gateElement, batch * p.g.stride + head) + numberAt(p.dtBias, p.parameters, head);
-    const float softplus = x > 20.f ? x : log1pf(expf(x));
-    return expf(-expf(numberAt(p.aLog, p.parameters, head)) * softplus);
-}
-
-/// exp(g) of one key channel, 1 where the decay is another kind.
-__device__ __forceinline__ float channelDecay(const RecurrentStep& p, std::int64_t batch, std::int64_t channel)
-{
-    if (p.decay != StepDecay::PerChannel && p.decay != StepDecay::PerChannelFromLogits)
-        return 1.f;
-    const float x = numberAt(p.g.data, p.gateElement, batch * p.g.stride + channel);
-    return expf(p.decay == StepDecay::PerChannel ? x : (fminf(x, 0.f) - log1pf(expf(-fabsf(x)))) / p.gateNormalizer);
-}
+constexpr int kLineBytes = 128;             ///< of the caches
+constexpr std::int64_t kMaxValueDim = 640;
+constexpr std::int64_t kFewHeads = 64; ///< of all sequences: in parts they keep more multiprocessors busy
 
 /// Beside the block's part of the state, [key, 64], and a float4 for each key channel: decay * q, decay * k, k, decay.
 struct Shared {
@@ -189,47 +29,58 @@ struct Shared {
     bool last;
 };
 
-__device__ __forceinline__ float sumOverWarp(float x)
-{
-#pragma unroll
-    for (int bit = 16; bit > 0; bit >>= 1)
-        x += __shfl_xor_sync(0xffffffffu, x, bit);
-    return x;
-}
+/// Neighbouring numbers that are loaded and stored together.
+template <typename T, int N>
+struct alignas(N * int(sizeof(T))) Piece {
+    T x[N];
+};
 
-/// The gated norm of heads whose o lies in y, a warp each.
-template <typename T>
+/// The gated norm of heads whose o lies in y, a warp each, N numbers at a time.
+template <typename T, typename Parameter, int N>
 __global__ void __launch_bounds__(kThreads) normKernel(RecurrentStep p)
 {
+    constexpr int kPieces = int(kMaxValueDim) / (32 * N);
     const std::int64_t row = std::int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
-    const int lane = int(threadIdx.x) % 32, valueDim = int(p.valueDim);
-    if (row >= p.batch * p.heads)
+    const int lane = int(threadIdx.x) % 32, valueDim = int(p.valueDim), heads = int(p.heads);
+    if (row >= p.batch * heads)
         return;
     T* const y = static_cast<T*>(p.y) + row * valueDim;
-    const T* const gate = p.gate.data ? static_cast<const T*>(p.gate.data) + row / p.heads * p.gate.stride + row % p.heads * valueDim : nullptr;
-    float o[kValuesPerLane], factor[kValuesPerLane], sum = 0;
+    const T* const gate = p.gate.data ? static_cast<const T*>(p.gate.data) + row / heads * p.gate.stride + row % heads * valueDim : nullptr;
+    Piece<T, N> o[kPieces], z[kPieces];
+    Piece<Parameter, N> weight[kPieces];
 #pragma unroll
-    for (int i = 0; i < kValuesPerLane; ++i) {
-        const int column = i * 32 + lane;
-        factor[i] = column < valueDim ? numberAt(p.normWeight, p.parameters, column) : 0.f;
-        if (column < valueDim && gate) {
-            const float x = toFloat(gate[column]);
-            factor[i] *= x / (1.f + expf(-x));
+    for (int i = 0; i < kPieces; ++i) {
+        const int column = (i * 32 + lane) * N;
+        if (column < valueDim) {
+            weight[i] = *reinterpret_cast<const Piece<Parameter, N>*>(static_cast<const Parameter*>(p.normWeight) + column);
+            if (gate)
+                z[i] = *reinterpret_cast<const Piece<T, N>*>(gate + column);
         }
     }
     waitForEarlierLaunches(); // for y: the other inputs are older than the step's kernel
     letNextLaunchStart();
+    float sum = 0;
 #pragma unroll
-    for (int i = 0; i < kValuesPerLane; ++i) {
-        const int column = i * 32 + lane;
-        o[i] = column < valueDim ? toFloat(y[column]) : 0.f;
-        sum += o[i] * o[i];
-    }
+    for (int i = 0; i < kPieces; ++i)
+        if ((i * 32 + lane) * N < valueDim)
+            o[i] = *reinterpret_cast<const Piece<T, N>*>(y + (i * 32 + lane) * N);
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i)
+        if ((i * 32 + lane) * N < valueDim)
+#pragma unroll
+            for (int j = 0; j < N; ++j)
+                sum += toFloat(o[i].x[j]) * toFloat(o[i].x[j]);
     const float inverse = rsqrtf(sumOverWarp(sum) / float(valueDim) + p.epsilon);
 #pragma unroll
-    for (int i = 0; i < kValuesPerLane; ++i)
-        if (i * 32 + lane < valueDim)
-            y[i * 32 + lane] = fromFloat<T>(o[i] * inverse * factor[i]);
+    for (int i = 0; i < kPieces; ++i)
+        if ((i * 32 + lane) * N < valueDim) {
+#pragma unroll
+            for (int j = 0; j < N; ++j) {
+                const float x = gate ? toFloat(z[i].x[j]) : 0.f, factor = toFloat(weight[i].x[j]) * (gate ? x / (1.f + expf(-x)) : 1.f);
+                o[i].x[j] = fromFloat<T>(toFloat(o[i].x[j]) * inverse * factor);
+            }
+            *reinterpret_cast<Piece<T, N>*>(y + (i * 32 + lane) * N) = o[i];
+        }
 }
 
 template <typename T, typename State>
@@ -243,7 +94,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
     float4* const rows = reinterpret_cast<float4*>(memory + keyDim * kColumns * int(sizeof(State)));
     Shared& s = *reinterpret_cast<Shared*>(rows + keyDim);
     const int slices = int((p.valueDim + kColumns - 1) / kColumns), slice = int(blockIdx.x) % slices, index = int(blockIdx.x) / slices;
-    const int batch = index / int(p.heads), head = index % int(p.heads), shared = head / int(p.heads / p.groups);
+    const int batch = index / int(p.heads), head = index % int(p.heads), shared = head / (int(p.heads) / int(p.groups));
     const int firstColumn = slice * kColumns, column = firstColumn + thread % kLanes * kWidth;
     const bool inside = column < p.valueDim;
 
@@ -262,14 +113,16 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
     const auto queryOf = [&](int i) { return Channel<T>(p.q, p.convolutionQ, batch, p.heads * p.keyDim, head * p.keyDim + i, i < keyDim); };
     const auto keyOf = [&](int i) { return Channel<T>(p.k, p.convolutionK, batch, p.groups * p.keyDim, shared * p.keyDim + i, i < keyDim); };
     Channel<T> firstQ = queryOf(thread), firstK = keyOf(thread);
+    const Number firstGate = channelGate(p, batch, shared * p.keyDim + thread, thread < keyDim);
+    const HeadGates<T> gates(p, batch, head);
     if (inside)
         for (int row = group; row < keyDim; row += kGroups)
             copyOnce16(tile + row * kColumns, state + row * p.valueDim);
     commitCopies();
 
     float qq = 0, kk = 0, kq = 0;
-    const auto prepare = [&](int i, Channel<T>& forQ, Channel<T>& forK) {
-        const float decay = channelDecay(p, batch, shared * p.keyDim + i);
+    const auto prepare = [&](int i, Channel<T>& forQ, Channel<T>& forK, const Number& gate) {
+        const float decay = channelDecay(p, gate);
         float q = forQ.template finish<false>(), k = forK.template finish<false>();
         if (p.siluKeys) {
             q = silu<T>(q);
@@ -281,14 +134,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
         kq += k * q;
     };
     if (thread < keyDim)
-        prepare(thread, firstQ, firstK);
+        prepare(thread, firstQ, firstK, firstGate);
     for (int i = thread + kThreads; i < keyDim; i += kThreads) {
         Channel<T> forQ = queryOf(i), forK = keyOf(i);
-        prepare(i, forQ, forK);
+        prepare(i, forQ, forK, channelGate(p, batch, shared * p.keyDim + i, true));
     }
     if (thread == kThreads - 1) {
-        s.decay = headDecay(p, batch, head);
-        s.beta = p.b.data ? 1.f / (1.f + expf(-toFloat(static_cast<const T*>(p.b.data)[batch * p.b.stride + head]))) : 1.f;
+        s.decay = gates.decay(p.decay);
+        s.beta = p.b.data ? gates.beta() : 1.f;
     }
     const float v = forV.template finish<true>();
     if (mine >= 0)
@@ -354,16 +207,18 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
         }
         written[j] = unitK * u;
     }
-    if (thread < kLanes && inside) {
-        T* y = static_cast<T*>(p.y) + index * p.valueDim + column;
+    if (thread < kColumns && firstColumn + thread < p.valueDim) {
+        float prediction = 0, o = 0;
 #pragma unroll
-        for (int j = 0; j < kWidth; ++j) {
-            float o = 0;
-#pragma unroll
-            for (int w = 0; w < kWarps; ++w)
-                o += s.partial[1][w][thread * kWidth + j];
-            y[j] = fromFloat<T>(p.scale * unitQ * (s.decay * o + sums[2] * written[j]));
+        for (int w = 0; w < kWarps; ++w) {
+            prediction += s.partial[0][w][thread];
+            o += s.partial[1][w][thread];
         }
+        float u = s.values[thread];
+        if (delta)
+            u = s.beta * (u - unitK * s.decay * prediction);
+        o = p.scale * unitQ * (s.decay * o + sums[2] * unitK * u);
+        static_cast<T*>(p.y)[index * p.valueDim + firstColumn + thread] = fromFloat<T>(o);
     }
 
     const bool keysMove = p.convolutionQ.kernels || p.convolutionK.kernels;
@@ -409,6 +264,17 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
     }
 }
 
+template <typename T, typename Parameter>
+cudaError_t norm(const RecurrentStep& p, cudaStream_t stream)
+{
+    const auto aligned = [](const void* from, std::size_t bytes) { return reinterpret_cast<std::uintptr_t>(from) % bytes == 0; };
+    const bool together = aligned(p.gate.data, 4 * sizeof(T)) && p.gate.stride % 4 == 0 && aligned(p.y, 4 * sizeof(T))
+        && aligned(p.normWeight, 4 * sizeof(Parameter));
+    const dim3 blocks(unsigned((p.batch * p.heads + kWarps - 1) / kWarps));
+    return together ? launchOverlapped(normKernel<T, Parameter, 4>, blocks, dim3(kThreads), 0, stream, p)
+                    : launchOverlapped(normKernel<T, Parameter, 1>, blocks, dim3(kThreads), 0, stream, p);
+}
+
 template <typename T, typename State>
 cudaError_t step(const RecurrentStep& p, unsigned* tickets, cudaStream_t stream)
 {
@@ -417,7 +283,7 @@ cudaError_t step(const RecurrentStep& p, unsigned* tickets, cudaStream_t stream)
     const cudaError_t code = launchOverlapped(stepKernel<T, State>, dim3(unsigned(blocks)), dim3(kThreads), bytes, stream, p, tickets);
     if (code != cudaSuccess || !p.normWeight)
         return code;
-    return launchOverlapped(normKernel<T>, dim3(unsigned((p.batch * p.heads + kWarps - 1) / kWarps)), dim3(kThreads), 0, stream, p);
+    return p.parameters == Element::BFloat16 ? norm<T, __nv_bfloat16>(p, stream) : norm<T, float>(p, stream);
 }
 
 template <typename T>
@@ -454,6 +320,9 @@ cudaError_t launchRecurrentStep(const RecurrentStep& p, void* workspace, cudaStr
         return cudaErrorInvalidValue;
     if (p.batch * p.heads == 0)
         return cudaSuccess;
+    // For few heads the second launch is all that whole heads save.
+    if ((p.normWeight || p.batch * p.heads >= kFewHeads) && headStepCanTake(p))
+        return launchHeadStep(p, stream);
     unsigned* tickets = static_cast<unsigned*>(workspace);
     return p.element == Element::BFloat16 ? step<__nv_bfloat16>(p, tickets, stream) : step<float>(p, tickets, stream);
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <memory>
 #include <random>
 #include <vector>
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::size_t kStackBytes = 256 * 1024;
 
-enum class Waits { No, Warp, Block, Named };
+enum class Waits { No, Warp, Block, Named, Arrival };
 
 struct Copy {
     void* to;
@@ -32,10 +33,16 @@ struct Fiber {
     bool done = false;
     Waits waits = Waits::No;
     int barrier = 0; ///< the named one that it waits for
+    const void* arrival = nullptr; ///< the barrier in shared memory that it waits for
     std::deque<std::vector<Copy>> copies; ///< committed groups, oldest first
     std::vector<Copy> open;
     std::deque<std::vector<GroupProduct>> products; ///< committed groups, oldest first
     std::vector<GroupProduct> openProducts;
+};
+
+struct Arrival {
+    int missing = 0;
+    std::vector<Copy> copies;
 };
 
 struct Block {
@@ -43,6 +50,7 @@ struct Block {
     std::vector<unsigned char> shared;
     std::vector<std::array<unsigned char, 32 * 64>> scratch; ///< of each warp
     std::array<int, 16> arrived{}; ///< threads at each named barrier
+    std::map<const void*, Arrival> arrivals; ///< the barriers in shared memory
     ucontext_t scheduler{};
     Fiber* current = nullptr;
     const std::function<void()>* body = nullptr;
@@ -191,6 +199,48 @@ void waitCopies(int pendingGroups)
     }
 }
 
+namespace {
+
+Arrival& arrivalAt(const void* barrier)
+{
+    const auto found = t_block->arrivals.find(barrier);
+    if (found == t_block->arrivals.end()) {
+        std::fprintf(stderr, "CUDA emulation: a barrier in shared memory was not made\n");
+        std::abort();
+    }
+    return found->second;
+}
+
+} // namespace
+
+void makeArrival(const void* barrier, int arrivals) { t_block->arrivals[barrier] = {arrivals, {}}; }
+
+void copyPiece(void* to, const void* from, unsigned bytes, const void* barrier)
+{
+    Arrival& arrival = arrivalAt(barrier);
+    if ((reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from) | bytes) % 16 != 0 || bytes == 0 || arrival.missing == 0) {
+        std::fprintf(stderr, "CUDA emulation: a piece of %u bytes is not aligned, or its barrier was passed before\n", bytes);
+        std::abort();
+    }
+    arrival.copies.push_back({to, from, int(bytes), int(bytes)});
+    if (--arrival.missing == 0)
+        for (const auto& fiber : t_block->fibers)
+            if (fiber->waits == Waits::Arrival && fiber->arrival == barrier)
+                fiber->waits = Waits::No;
+}
+
+void waitArrival(const void* barrier)
+{
+    Arrival& arrival = arrivalAt(barrier);
+    if (arrival.missing > 0) {
+        t_block->current->arrival = barrier;
+        wait(Waits::Arrival);
+    }
+    for (const Copy& copy : arrival.copies)
+        std::memcpy(copy.to, copy.from, std::size_t(copy.bytes));
+    arrival.copies.clear();
+}
+
 bool warpGroups = true;
 
 void startProduct(const GroupProduct& product) { t_block->current->openProducts.push_back(product); }
@@ -294,6 +344,7 @@ void run(dim3 grid, dim3 blockSize, std::size_t sharedBytes, const std::function
         for (unsigned y = 0; y < grid.y; ++y)
             for (unsigned x = 0; x < grid.x; ++x) {
                 block.arrived.fill(0);
+                block.arrivals.clear();
                 block.shared.assign(sharedBytes + 1024, 0xff);
                 for (std::size_t i = 0; i < threads; ++i)
                     start(*block.fibers[i], int(i), {make_uint3(x, y, z), grid, blockSize});

@@ -63,7 +63,13 @@ void copyAsync(void* to, const void* from, int bytes, int bytesFilled);
 void commitCopies();
 void waitCopies(int pendingGroups);
 
-/// Whether the device that is played has the products of four warps; tests of what other devices run change it.
+/// The barriers of kernels/include/bulk_copy.cuh, each used once. Copies land when a thread waits and all arrivals have come: a missing wait shows.
+void makeArrival(const void* barrier, int arrivals);
+void copyPiece(void* to, const void* from, unsigned bytes, const void* barrier);
+void waitArrival(const void* barrier);
+
+/// Whether the device that is played has what came with compute capability 9.0, the products of four warps and the copies of pieces; tests of
+/// what other devices run change it.
 extern bool warpGroups;
 /// The right operand of such a product and the product itself, as in kernels/include/warpgroup.cuh. The operand lies in panels of `width` bytes a
 /// row; `leading` bytes between panels, `stride` between groups of eight rows.

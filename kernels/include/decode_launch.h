@@ -72,7 +72,7 @@ struct RecurrentStep {
 bool recurrentStepCanTake(const RecurrentStep& step);
 /// Bytes of scratch memory, on 4 bytes. The caller fills it with zeros once; each call leaves zeros, so that one serves many calls in turn.
 std::size_t recurrentStepWorkspace(const RecurrentStep& step);
-/// One launch. cudaErrorInvalidValue for what it cannot take.
+/// One launch, or a second one for the norm. cudaErrorInvalidValue for what it cannot take.
 cudaError_t launchRecurrentStep(const RecurrentStep& step, void* workspace, cudaStream_t stream);
 
 } // namespace postnas::ops::cuda

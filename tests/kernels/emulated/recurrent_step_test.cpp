@@ -5,6 +5,10 @@
 
 #include "kernels/include/decode_launch.h"
 
+namespace postnas::emulation {
+extern bool warpGroups; // kernels/emulation/cuda_emulation.h, which only kernels can include
+}
+
 namespace {
 
 using at::Tensor;
@@ -24,6 +28,8 @@ struct Case {
     StepDecay decay = StepDecay::PerHeadFromRaw;
     bool delta = true, silu = true, unitLength = true, norm = true, gate = true;
     double strength = 1;     ///< of the decay
+    bool oldDevice = false;  ///< before compute capability 9.0: always parts of heads, and the norm in a second launch
+    std::int64_t shift = 0;  ///< columns by which the gate is off its alignment
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.name; }
@@ -42,7 +48,8 @@ public:
         const std::int64_t keys = c.groups * c.key, values = c.groups * c.value;
         decayWidth = c.decay == StepDecay::PerChannel || c.decay == StepDecay::PerChannelFromLogits ? keys : c.heads;
         // One product gives all projections of a token, side by side; the first 8 columns belong to nobody.
-        widths = {8, c.heads * c.key, keys, values, decayWidth, c.heads, c.heads * c.value};
+        const std::int64_t before = (8 - (c.heads * c.key + keys + values + decayWidth + c.heads) % 8) % 8 + c.shift;
+        widths = {8 + before, c.heads * c.key, keys, values, decayWidth, c.heads, c.heads * c.value};
         std::int64_t total = 0;
         for (const std::int64_t width : widths)
             total += width;
@@ -187,6 +194,7 @@ class RecurrentStep : public testing::TestWithParam<Case> {};
 TEST_P(RecurrentStep, FollowsTheReferenceTokenByToken)
 {
     Trial run(GetParam());
+    postnas::emulation::warpGroups = !run.c.oldDevice;
     // A number that falls on the other side of a rounding differs by one part in 256.
     const double bound = run.c.narrow || run.c.narrowState ? 8e-3 : 1e-5;
     for (std::int64_t t = 0; t < kSteps; ++t) {
@@ -194,6 +202,7 @@ TEST_P(RecurrentStep, FollowsTheReferenceTokenByToken)
         EXPECT_LT(relativeError(y, expected), bound) << "token " << t;
         EXPECT_LT(relativeError(run.state, run.expectedState), bound) << "token " << t;
     }
+    postnas::emulation::warpGroups = true;
     EXPECT_TRUE(at::equal(run.historyQ, run.c.tapsKeys > 0 ? run.expectedHistory(1, run.firstQ) : run.firstQ));
     EXPECT_TRUE(at::equal(run.historyK, run.c.tapsKeys > 0 ? run.expectedHistory(2, run.firstK) : run.firstK));
     EXPECT_TRUE(at::equal(run.historyV, run.c.tapsValues > 0 ? run.expectedHistory(3, run.firstV) : run.firstV));
@@ -217,9 +226,20 @@ const Case kDeltaNet = {.name = "gated_delta_net", .batch = 2, .heads = 2, .grou
 const Case kGla = {.name = "gla", .batch = 3, .heads = 4, .groups = 2, .key = 64, .value = 72, .decay = StepDecay::PerChannelFromLogits,
                    .delta = false, .silu = false, .unitLength = false};
 
+/// All of them as the newest device runs them, and as those before.
+std::vector<Case> everyWay(std::vector<Case> cases)
+{
+    const std::size_t count = cases.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        cases.push_back(cases[i]);
+        cases.back().oldDevice = true;
+    }
+    return cases;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Blocks, RecurrentStep,
-    testing::Values(kJet, kDeltaNet, kGla, jet("jet_one_sequence", 1, 1, 128, 64), jet("jet_no_sequence", 0, 2, 96, 256),
+    testing::ValuesIn(everyWay({kJet, kDeltaNet, kGla, jet("jet_one_sequence", 1, 1, 128, 64), jet("jet_no_sequence", 0, 2, 96, 256),
                     jet("jet_odd_key", 3, 1, 37, 24), jet("jet_wide", 1, 1, 192, 576), jet("jet_widest", 1, 1, 256, 120),
                     changed(kJet, "jet_float32", [](Case& c) { c.narrow = false; }),
                     changed(kJet, "jet_narrow_state", [](Case& c) { c.narrowState = true; }),
@@ -239,8 +259,13 @@ INSTANTIATE_TEST_SUITE_P(
                     changed(kGla, "gla_narrow_state", [](Case& c) { c.narrowState = true; }),
                     changed(kGla, "gla_log_decay", [](Case& c) { c.decay = StepDecay::PerChannel, c.strength = 60; }),
                     changed(kGla, "retnet", [](Case& c) { c.decay = StepDecay::PerHead, c.groups = 4; }),
-                    changed(kGla, "kda", [](Case& c) { c.decay = StepDecay::PerChannel, c.delta = c.unitLength = true; })),
-    [](const auto& info) { return std::string(info.param.name); });
+                    changed(kGla, "kda", [](Case& c) { c.decay = StepDecay::PerChannel, c.delta = c.unitLength = true; }),
+                    changed(kGla, "retnet_wide_keys", [](Case& c) { c.decay = StepDecay::PerHead, c.groups = 1, c.key = 200, c.value = 264; }),
+                    jet("jet_large_state", 1, 2, 128, 256), jet("jet_wide_in_one_block", 1, 1, 24, 640), jet("jet_few_numbers", 2, 3, 9, 4),
+                    changed(jet("jet_many_heads_no_norm", 8, 8, 16, 24), "jet_many_heads_no_norm", [](Case& c) { c.gate = c.norm = false; }),
+                    changed(kJet, "jet_gate_not_aligned", [](Case& c) { c.shift = 3; }),
+                    changed(kJet, "jet_float32_gate_not_aligned", [](Case& c) { c.narrow = false, c.shift = 1; })})),
+    [](const auto& info) { return std::string(info.param.name) + (info.param.oldDevice ? "_old_device" : ""); });
 
 TEST(RecurrentStepLimits, RefusesWhatItCannotHold)
 {
