@@ -5,7 +5,7 @@
 
 Peers: flash-linear-attention (chunked and recurrent gated delta rule, gated linear attention), torch's scaled_dot_product_attention, and
 transformers' Qwen2 and Qwen3 with a static cache. Each is timed as its users call it, with CUDA events, on random inputs. Writes
-peers.json and peers.md to FOLDER. A peer that is not installed or that raises is reported as such, never left out silently.
+peers.json and peers.md to FOLDER, after each operator anew, since a peer's tuning may take minutes. A peer that is not installed or that raises is reported as such, never left out silently.
 Says 'skipped' and ends with 0 where there is no GPU or no torch.
 """
 import argparse
@@ -72,8 +72,10 @@ def with_backward(function, inputs):
 class Peers:
     """Operators by the names and shapes of `postnas benchmark kernels`."""
 
-    def __init__(self):
+    def __init__(self, note):
+        """`note` gets all rows after each new one."""
         self.rows = []
+        self.note = note
 
     def add(self, operator, shape, peer, forward, backward=None):
         row = {"operator": operator, "shape": shape, "peer": peer}
@@ -86,6 +88,7 @@ class Peers:
                 row[name.replace("seconds", "error")] = ("%s: %s" % (type(error).__name__, str(error).strip().split("\n")[0]))[:200]
         self.rows.append(row)
         print(json.dumps(row), flush=True)
+        self.note(self.rows)
         torch.cuda.empty_cache()
 
     def recurrences(self, quick):
@@ -201,6 +204,19 @@ def cell(value, scale, digits):
     return "-" if value is None else "%.*f" % (digits, value * scale)
 
 
+def operator_table(own, peers):
+    lines = ["| operator | shape | peer | peer ms | postnas ms | ratio | peer backward ms | postnas backward ms | ratio |", "|---|---|---|---|---|---|---|---|---|"]
+    by_name = {(o["operator"], o["shape"]): o for o in own.get("operators", [])}
+    for peer in peers:
+        mine = by_name.get((peer["operator"], peer["shape"]), {})
+        cells = [peer["operator"], peer["shape"], peer["peer"]]
+        for which in ("forward", "backward"):
+            theirs, us = peer.get(which + "_seconds"), mine.get(which + "_seconds")
+            cells += [peer.get(which + "_error") or cell(theirs, 1e3, 3), cell(us, 1e3, 3), cell(theirs / us if theirs and us else None, 1, 2)]
+        lines.append("| %s |" % " | ".join(cells))
+    return lines
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
@@ -213,22 +229,25 @@ def main():
         print("skipped: no GPU")
         return
     report = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(lines):
+        (folder / "peers.json").write_text(json.dumps(report, indent=2) + "\n")
+        (folder / "peers.md").write_text("\n".join(lines) + "\n")
+
     lines = []
     if options.only != "models":
         own = ours(options.program, "kernels", "--shapes", "large")
-        peers = Peers()
+
+        def note(rows):
+            report["operators"] = {"postnas": own, "peers": rows}
+            lines[:] = operator_table(own, rows)
+            write(lines)
+
+        peers = Peers(note)
         peers.attention()
         peers.recurrences(options.quick)
-        report["operators"] = {"postnas": own, "peers": peers.rows}
-        lines += ["| operator | shape | peer | peer ms | postnas ms | ratio | peer backward ms | postnas backward ms | ratio |", "|---|---|---|---|---|---|---|---|---|"]
-        by_name = {(o["operator"], o["shape"]): o for o in own.get("operators", [])}
-        for peer in peers.rows:
-            mine = by_name.get((peer["operator"], peer["shape"]), {})
-            cells = [peer["operator"], peer["shape"], peer["peer"]]
-            for which in ("forward", "backward"):
-                theirs, us = peer.get(which + "_seconds"), mine.get(which + "_seconds")
-                cells += [peer.get(which + "_error") or cell(theirs, 1e3, 3), cell(us, 1e3, 3), cell(theirs / us if theirs and us else None, 1, 2)]
-            lines.append("| %s |" % " | ".join(cells))
         lines.append("")
     if options.only != "operators":
         rows = []
@@ -250,10 +269,7 @@ def main():
             theirs, us = r.get("tokens_per_second"), r["postnas_tokens_per_second"]
             lines.append("| %s | %s | %d | %d | %s | %s | %s | %s |" % (r["model"], r["what"], r["batch"], r["context"], r["peer"], r.get("error") or cell(theirs, 1, 1),
                                                                         cell(us, 1, 1), cell(us / theirs if theirs and us else None, 1, 2)))
-    folder = Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "peers.json").write_text(json.dumps(report, indent=2) + "\n")
-    (folder / "peers.md").write_text("\n".join(lines) + "\n")
+    write(lines)
     print("\n".join(lines))
 
 
