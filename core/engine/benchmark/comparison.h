@@ -50,6 +50,8 @@ struct GradientSubject {
 };
 /// Outputs, and gradients of a fixed weighted sum of them, on the device against the formula in float64. `path` goes into the result.
 OperatorCheck checkWithGradients(const GradientSubject& subject, const std::string& device, torch::ScalarType type, double tolerance, const std::string& path);
+/// The path of an operator that has no code of its own for the device.
+inline const std::string kNoOperators = "through the CPU (slow): no operators for this device are loaded";
 /// Whether the primitive has code of its own for the device.
 bool isNative(const GradientSubject& subject, const std::string& device);
 

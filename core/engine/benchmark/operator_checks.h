@@ -39,6 +39,8 @@ struct OperatorCheck {
     double tolerance = 0;
     bool passed = false;
 };
+/// The linear recurrence in all its forms; part of checkOperators.
+std::vector<OperatorCheck> checkRecurrences(const std::string& device, const std::string& only);
 /// The operators of a decoding step; part of checkOperators.
 std::vector<OperatorCheck> checkDecodeOperators(const std::string& device, const std::string& only);
 /// The operators of whole sequences without gradient; part of checkOperators.

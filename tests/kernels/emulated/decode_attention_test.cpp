@@ -2,6 +2,10 @@
 #include "kernels/include/attention_launch.h"
 #include "tests/kernels/emulated/comparison.h"
 
+namespace postnas::emulation {
+extern bool warpGroups; // kernels/emulation/cuda_emulation.h, which only kernels can include
+}
+
 namespace {
 
 using at::Tensor;
@@ -70,47 +74,59 @@ Tensor reference(const Inputs& in)
     return out;
 }
 
-Tensor run(const cuda::DecodeAttentionProblem& p, int multiprocessors = 8)
+/// tiles: through the kernel that large caches take.
+Tensor run(cuda::DecodeAttentionProblem p, bool tiles)
 {
+    constexpr int multiprocessors = 8;
+    p.tileBytes = tiles ? 0 : std::numeric_limits<std::int64_t>::max();
     Tensor out = unwritten({p.batch, p.heads, p.dim}, at::kBFloat16);
     const Tensor workspace = unwritten({std::int64_t(cuda::decodeAttentionWorkspace(p, multiprocessors) / 4)}, at::kFloat);
     EXPECT_EQ(cuda::launchDecodeAttention(p, out.mutable_data_ptr(), workspace.mutable_data_ptr(), multiprocessors, nullptr), cudaSuccess);
     return out;
 }
 
-class DecodeAttention : public testing::TestWithParam<Case> {};
+class DecodeAttention : public testing::TestWithParam<std::tuple<Case, bool>> {};
 
 TEST_P(DecodeAttention, FollowsTheReference)
 {
-    const Inputs in(GetParam());
+    const auto& [c, tiles] = GetParam();
+    const Inputs in(c);
     cuda::DecodeAttentionProblem p = in.problem();
-    p.splits = GetParam().splits;
+    p.splits = c.splits;
     ASSERT_TRUE(cuda::decodeAttentionCanTake(p));
-    const Tensor out = run(p), expected = reference(in);
+    const Tensor out = run(p, tiles), expected = reference(in);
     EXPECT_LT(relativeError(out, expected), 6e-3);
     // Short sequences have larger outputs: each must be right by its own measure.
     for (std::int64_t b = 0; b < p.batch; ++b)
         EXPECT_LT(relativeError(out[b], expected[b]), 8e-3) << "sequence " << b;
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, DecodeAttention,
-                         testing::Values(Case{12, 2, 700, 128, {1, 17, 64, 333, 0, 700}}, Case{12, 2, 1500, 128, {1500, 1, 255, 257, 1023}, 4},
-                                         Case{16, 2, 2100, 128, {2099, 513}, 8}, Case{3, 3, 300, 64, {299, 16}}, Case{4, 2, 900, 80, {900, 31}, 3},
-                                         Case{15, 3, 520, 96, {519, 48}, 2}, Case{7, 1, 130, 72, {129, 130}}, Case{8, 2, 260, 40, {100, 260}},
-                                         Case{20, 1, 600, 64, {601, 599}, 2}, Case{3, 1, 128, 128, {500, 5}}, Case{12, 2, 40, 128, {}},
-                                         Case{6, 1, 4096, 64, {4000}}, Case{6, 1, 1100, 128, {1100, 700}, 3, 30.0}),
-                         [](const auto& info) { return testing::PrintToString(info.param) + "_" + std::to_string(info.index); });
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, DecodeAttention,
+    testing::Combine(testing::Values(Case{12, 2, 700, 128, {1, 17, 64, 333, 0, 700}}, Case{12, 2, 1500, 128, {1500, 1, 255, 257, 1023}, 4},
+                                     Case{16, 2, 2100, 128, {2099, 513}, 8}, Case{3, 3, 300, 64, {299, 16}}, Case{4, 2, 900, 80, {900, 31}, 3},
+                                     Case{15, 3, 520, 96, {519, 48}, 2}, Case{7, 1, 130, 72, {129, 130}}, Case{8, 2, 260, 40, {100, 260}},
+                                     Case{20, 1, 600, 64, {601, 599}, 2}, Case{3, 1, 128, 128, {500, 5}}, Case{12, 2, 40, 128, {}},
+                                     Case{6, 1, 4096, 64, {4000}}, Case{6, 1, 1100, 128, {1100, 700}, 3, 30.0}, Case{40, 2, 330, 128, {330, 65}, 2},
+                                     Case{2, 1, 70, 8, {70, 3}}, Case{4, 4, 8192, 64, {4500, 100, 1}}),
+                     testing::Bool()),
+    [](const auto& info) {
+        return testing::PrintToString(std::get<0>(info.param)) + (std::get<1>(info.param) ? "_tiles_" : "_") + std::to_string(info.index);
+    });
 
-TEST(DecodeAttentionRing, TheOrderOfItsSlotsDoesNotMatter)
+class DecodeAttentionPath : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Paths, DecodeAttentionPath, testing::Bool(), [](const auto& info) { return info.param ? "tiles" : "small"; });
+
+TEST_P(DecodeAttentionPath, TheOrderOfSlotsInARingDoesNotMatter)
 {
     Inputs in({6, 2, 64, 128, {200, 64}});
-    const Tensor straight = run(in.problem());
+    const Tensor straight = run(in.problem(), GetParam());
     in.keys = in.keys.roll(23, 2).contiguous();
     in.values = in.values.roll(23, 2).contiguous();
-    EXPECT_LT(relativeError(run(in.problem()), wide(straight)), 8e-3);
+    EXPECT_LT(relativeError(run(in.problem(), GetParam()), wide(straight)), 8e-3);
 }
 
-TEST(DecodeAttentionFinished, ItsCacheIsNotRead)
+TEST_P(DecodeAttentionPath, TheCacheOfAFinishedSequenceIsNotRead)
 {
     Inputs in({6, 2, 600, 64, {300, 600}, 2});
     in.keys[1].fill_(std::numeric_limits<double>::quiet_NaN());
@@ -118,20 +134,20 @@ TEST(DecodeAttentionFinished, ItsCacheIsNotRead)
     cuda::DecodeAttentionProblem p = in.problem();
     p.splits = 2;
     p.finished = finished.const_data_ptr<std::uint8_t>();
-    const Tensor out = run(p);
+    const Tensor out = run(p, GetParam());
     EXPECT_EQ(out[1].abs().max().item<float>(), 0.0f);
     EXPECT_LT(relativeError(out[0], reference(in)[0]), 8e-3);
 }
 
 /// Large scores in one place: the maxima of the parts lie far from one another.
-TEST(DecodeAttentionParts, AreWeighedByTheirMaxima)
+TEST_P(DecodeAttentionPath, PartsAreWeighedByTheirMaxima)
 {
     Inputs in({2, 1, 1024, 64, {1024}});
     in.keys[0][0][700] = in.q[0][0] * 4;
     in.keys[0][0][3] = in.q[0][1] * 4;
     cuda::DecodeAttentionProblem p = in.problem();
     p.splits = 4;
-    EXPECT_LT(relativeError(run(p), reference(in)), 6e-3);
+    EXPECT_LT(relativeError(run(p, GetParam()), reference(in)), 6e-3);
 }
 
 TEST(DecodeAttentionWorkspace, IsNeededBySplitSequencesAlone)
@@ -146,6 +162,23 @@ TEST(DecodeAttentionWorkspace, IsNeededBySplitSequencesAlone)
     p.batch = 1;
     p.capacity = 65536;
     EXPECT_EQ(cuda::decodeAttentionWorkspace(p, 132), 12u * 66 * 130 * 4); // a block on every multiprocessor
+}
+
+TEST(DecodeAttentionWorkspace, LargeCachesAreCutIntoFewParts)
+{
+    cuda::DecodeAttentionProblem p;
+    p.batch = 128;
+    p.heads = 12;
+    p.keyValueHeads = 2;
+    p.dim = 128;
+    p.capacity = 65536;
+    EXPECT_EQ(cuda::decodeAttentionWorkspace(p, 132), 128u * 12 * 8 * 130 * 4);
+    postnas::emulation::warpGroups = false;
+    EXPECT_EQ(cuda::decodeAttentionWorkspace(p, 132), 128u * 12 * 32 * 130 * 4);
+    postnas::emulation::warpGroups = true;
+    p.batch = 1768;
+    p.capacity = 4160;
+    EXPECT_EQ(cuda::decodeAttentionWorkspace(p, 132), 0u);
 }
 
 TEST(DecodeAttentionCanTake, RefusesOtherWidthsAndMisalignedArrays)
