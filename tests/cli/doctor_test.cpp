@@ -83,13 +83,14 @@ TEST_F(Doctor, TellsWhatTheMachineHasAndChecksEveryOperator)
             if (check.at(side).is_null())
                 continue; // the operators of a decoding step have no gradients
             const double difference = check.at(side).get<double>();
-            EXPECT_LE(difference, whole ? 1e-4 : 2e-2) << name << " " << side;
-            // An operator that is compared with itself would not differ by a bit.
-            EXPECT_TRUE(difference > 0 || check.at("operator") == "sample_next") << name << " " << side; // chosen tokens are equal or not
+            EXPECT_LE(difference, whole ? 1e-4 : check.at("operator") == "feed_forward" ? 4e-2 : 2e-2) << name << " " << side;
+            // An operator that is compared with itself would not differ by a bit. Chosen tokens are equal or not; nothing differs in an empty batch.
+            const bool exact = check.at("operator") == "sample_next" || check.at("shape").get<std::string>().find("batch 0") != std::string::npos;
+            EXPECT_TRUE(difference > 0 || exact) << name << " " << side << " " << check.at("shape");
         }
     }
-    for (const char* name : {"gated_delta_rule", "gated_linear_attention", "short_convolution", "dynamic_convolution", "feed_forward",
-                             "gated_norm", "relative_distance", "rotation", "head_loss"})
+    for (const char* name : {"gated_delta_rule", "gated_linear_attention", "delta_rule", "linear_attention", "short_convolution", "dynamic_convolution",
+                             "feed_forward", "gated_norm", "relative_distance", "rotation", "head_loss"})
         for (const char* type : {" float32", " bfloat16"})
             EXPECT_EQ(seen.count(std::string(name) + type), 1u) << name << type;
     EXPECT_FALSE(report.contains("blocks"));

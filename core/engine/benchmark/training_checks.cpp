@@ -132,7 +132,8 @@ std::vector<OperatorCheck> checkTrainingOperators(const std::string& device, con
         if (s.name.find(only) == std::string::npos)
             continue;
         out.push_back(check(s, device, torch::kFloat32, 1e-4));
-        out.push_back(check(s, device, torch::kBFloat16, 2e-2));
+        // Three products behind each other, each rounded: the gradients of a single token came up to 1.5e-2 from the formula's.
+        out.push_back(check(s, device, torch::kBFloat16, s.name == "feed_forward" ? 4e-2 : 2e-2));
     }
     return out;
 }
