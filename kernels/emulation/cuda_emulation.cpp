@@ -41,8 +41,9 @@ struct Fiber {
 };
 
 struct Arrival {
-    int missing = 0;
-    std::vector<Copy> copies;
+    int arrivals = 0, missing = 0;
+    unsigned phase = 0;                ///< parity of the turn under way
+    std::vector<Copy> copies, landing; ///< of the turn under way; of those before it
 };
 
 struct Block {
@@ -84,6 +85,15 @@ bool release(Block& block, std::size_t first, std::size_t end, Waits what)
     for (std::size_t i = first; i < end; ++i)
         block.fibers[i]->waits = Waits::No;
     return any;
+}
+
+void land(const std::vector<Copy>& copies)
+{
+    for (const Copy& copy : copies) {
+        std::memset(copy.to, 0, std::size_t(copy.bytes));
+        if (copy.filled > 0)
+            std::memcpy(copy.to, copy.from, std::size_t(copy.filled));
+    }
 }
 
 struct Place {
@@ -190,11 +200,7 @@ void waitCopies(int pendingGroups)
 {
     auto& groups = t_block->current->copies;
     while (int(groups.size()) > pendingGroups) {
-        for (const Copy& copy : groups.front()) {
-            std::memset(copy.to, 0, std::size_t(copy.bytes));
-            if (copy.filled > 0)
-                std::memcpy(copy.to, copy.from, std::size_t(copy.filled));
-        }
+        land(groups.front());
         groups.pop_front();
     }
 }
@@ -213,32 +219,65 @@ Arrival& arrivalAt(const void* barrier)
 
 } // namespace
 
-void makeArrival(const void* barrier, int arrivals) { t_block->arrivals[barrier] = {arrivals, {}}; }
+void makeArrival(const void* barrier, int arrivals)
+{
+    Arrival& made = t_block->arrivals[barrier];
+    made = {};
+    made.arrivals = made.missing = arrivals;
+}
+
+void arrive(const void* barrier)
+{
+    Arrival& arrival = arrivalAt(barrier);
+    if (--arrival.missing > 0)
+        return;
+    arrival.missing = arrival.arrivals;
+    arrival.phase ^= 1;
+    arrival.landing.insert(arrival.landing.end(), arrival.copies.begin(), arrival.copies.end());
+    arrival.copies.clear();
+    for (const auto& fiber : t_block->fibers)
+        if (fiber->waits == Waits::Arrival && fiber->arrival == barrier)
+            fiber->waits = Waits::No;
+}
 
 void copyPiece(void* to, const void* from, unsigned bytes, const void* barrier)
 {
-    Arrival& arrival = arrivalAt(barrier);
-    if ((reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from) | bytes) % 16 != 0 || bytes == 0 || arrival.missing == 0) {
-        std::fprintf(stderr, "CUDA emulation: a piece of %u bytes is not aligned, or its barrier was passed before\n", bytes);
+    if ((reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from) | bytes) % 16 != 0 || bytes == 0) {
+        std::fprintf(stderr, "CUDA emulation: a piece of %u bytes is not aligned\n", bytes);
         std::abort();
     }
-    arrival.copies.push_back({to, from, int(bytes), int(bytes)});
-    if (--arrival.missing == 0)
-        for (const auto& fiber : t_block->fibers)
-            if (fiber->waits == Waits::Arrival && fiber->arrival == barrier)
-                fiber->waits = Waits::No;
+    arrivalAt(barrier).copies.push_back({to, from, int(bytes), int(bytes)});
+    arrive(barrier);
 }
 
-void waitArrival(const void* barrier)
+void copyTile(void* to, const TileRows& from, std::int64_t firstRow, int rows, int panels, const void* barrier)
+{
+    auto* const bytes = static_cast<unsigned char*>(to);
+    if ((bytes - sharedMemory()) % 1024 != 0 || reinterpret_cast<std::uintptr_t>(from.data) % 16 != 0) {
+        std::fprintf(stderr, "CUDA emulation: a tile is not aligned\n");
+        std::abort();
+    }
+    for (int panel = 0; panel < panels; ++panel)
+        for (int row = 0; row < rows; ++row)
+            for (int piece = 0; piece < 8; ++piece) {
+                const int column = panel * 64 + piece * 8;
+                const bool inside = firstRow + row < from.rows && column < from.width;
+                arrivalAt(barrier).copies.push_back({bytes + (panel * rows + row) * 128 + (piece ^ row % 8) * 16,
+                                                     static_cast<const unsigned char*>(from.data) + ((firstRow + row) * from.width + column) * 2, 16,
+                                                     inside ? 16 : 0});
+            }
+    arrive(barrier);
+}
+
+void waitArrival(const void* barrier, unsigned parity)
 {
     Arrival& arrival = arrivalAt(barrier);
-    if (arrival.missing > 0) {
+    if (arrival.phase == parity) {
         t_block->current->arrival = barrier;
         wait(Waits::Arrival);
     }
-    for (const Copy& copy : arrival.copies)
-        std::memcpy(copy.to, copy.from, std::size_t(copy.bytes));
-    arrival.copies.clear();
+    land(arrival.landing);
+    arrival.landing.clear();
 }
 
 bool warpGroups = true;

@@ -27,6 +27,7 @@
 #undef __shared__
 #undef __constant__
 #undef __launch_bounds__
+#undef __grid_constant__
 #undef __forceinline__
 #define __global__
 #define __device__
@@ -34,6 +35,7 @@
 #define __shared__ static
 #define __constant__ static const
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __forceinline__ inline
 
 namespace postnas::emulation {
@@ -63,10 +65,19 @@ void copyAsync(void* to, const void* from, int bytes, int bytesFilled);
 void commitCopies();
 void waitCopies(int pendingGroups);
 
-/// The barriers of kernels/include/bulk_copy.cuh, each used once. Copies land when a thread waits and all arrivals have come: a missing wait shows.
+/// The barriers of kernels/include/bulk_copy.cuh and tile_copy.cuh, passed again and again: turns of parity 0, 1, 0, ... Copies land when a thread
+/// waits and all arrivals of their turn have come: a missing wait shows.
 void makeArrival(const void* barrier, int arrivals);
+void arrive(const void* barrier);
 void copyPiece(void* to, const void* from, unsigned bytes, const void* barrier);
-void waitArrival(const void* barrier);
+void waitArrival(const void* barrier, unsigned parity = 0);
+/// Rows of 16-bit numbers in one piece, from which tiles are copied as in kernels/include/tile_copy.cuh.
+struct TileRows {
+    const void* data;
+    std::int64_t rows;
+    int width;
+};
+void copyTile(void* to, const TileRows& from, std::int64_t firstRow, int rows, int panels, const void* barrier);
 
 /// Whether the device that is played has what came with compute capability 9.0, the products of four warps and the copies of pieces; tests of
 /// what other devices run change it.

@@ -24,6 +24,8 @@ struct DecodeAttentionProblem {
     const std::uint8_t* finished = nullptr;
     float scale = 1;
     int splits = 0; ///< parts that a sequence is cut into; 0: chosen from the sizes
+    /// Caches of so many bytes are read by the copy engine where the GPU has one: faster once it runs, but slower to begin.
+    std::int64_t tileBytes = std::int64_t(64) << 20;
 };
 
 /// A sequence attends to min(length, capacity) slots: a ring of W slots, where position p has slot p % W, is a cache of capacity W.

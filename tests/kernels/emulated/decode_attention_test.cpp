@@ -108,7 +108,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      Case{15, 3, 520, 96, {519, 48}, 2}, Case{7, 1, 130, 72, {129, 130}}, Case{8, 2, 260, 40, {100, 260}},
                                      Case{20, 1, 600, 64, {601, 599}, 2}, Case{3, 1, 128, 128, {500, 5}}, Case{12, 2, 40, 128, {}},
                                      Case{6, 1, 4096, 64, {4000}}, Case{6, 1, 1100, 128, {1100, 700}, 3, 30.0}, Case{40, 2, 330, 128, {330, 65}, 2},
-                                     Case{2, 1, 70, 8, {70, 3}}, Case{4, 4, 8192, 64, {4500, 100, 1}}),
+                                     Case{2, 1, 70, 8, {70, 3}}, Case{2, 2, 8192, 64, {4100, 100, 1, 33}}),
                      testing::Bool()),
     [](const auto& info) {
         return testing::PrintToString(std::get<0>(info.param)) + (std::get<1>(info.param) ? "_tiles_" : "_") + std::to_string(info.index);
