@@ -120,7 +120,7 @@ __device__ __forceinline__ void packPair(std::uint32_t (&a)[4], const float (&le
 }
 
 /// Calls f with the smallest key width that kernels are made for and that holds keyDim, as an integral constant.
-template <typename F>
+template <int Largest = 256, typename F>
 cudaError_t forKeyWidth(std::int64_t keyDim, F&& f)
 {
     if (keyDim <= 64)
@@ -129,27 +129,41 @@ cudaError_t forKeyWidth(std::int64_t keyDim, F&& f)
         return f(std::integral_constant<int, 96>());
     if (keyDim <= 128)
         return f(std::integral_constant<int, 128>());
-    if (keyDim <= 192)
-        return f(std::integral_constant<int, 192>());
-    if (keyDim <= 256)
-        return f(std::integral_constant<int, 256>());
+    if constexpr (Largest > 128) {
+        if (keyDim <= 192)
+            return f(std::integral_constant<int, 192>());
+        if (keyDim <= 256)
+            return f(std::integral_constant<int, 256>());
+    }
     return cudaErrorInvalidValue;
 }
-
-/// Writes a transposed state [16 values, keys], of which this lane has rows `firstColumn` and `firstColumn` + 8, as `to` [value, key].
-template <int Key>
-__device__ __forceinline__ void storeStateColumns(const float (&state)[Key / 8][4], Element16* to, const RecurrenceProblem& p, int firstColumn, int c)
+/// The same with the key width, whether there is the delta rule and whether each channel has its own decay.
+template <int Largest = 256, typename F>
+cudaError_t forCase(const RecurrenceProblem& p, F&& f)
 {
-    static_assert(Key % 32 == 0);
+    return forKeyWidth<Largest>(p.keyDim, [&](auto width) {
+        if (p.gatePerChannel)
+            return p.beta ? f(width, std::true_type(), std::true_type()) : f(width, std::false_type(), std::true_type());
+        return p.beta ? f(width, std::true_type(), std::false_type()) : f(width, std::false_type(), std::false_type());
+    });
+}
+
+/// Writes a result of one warp, [16 rows, Columns], of which this lane has row `row` and row + 8, as rows of `to`.
+template <int Columns>
+__device__ __forceinline__ void storeResultRows(const float (&result)[Columns / 8][4], Element16* to, std::int64_t stride, int row,
+                                                std::int64_t rows, std::int64_t columns)
+{
+    static_assert(Columns % 32 == 0);
+    const int c = int(threadIdx.x) % 4 * 2;
 #pragma unroll
-    for (int n = 0; n < Key / 8; n += 4)
+    for (int n = 0; n < Columns / 8; n += 4)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            // Four lanes have two keys each of four groups of eight; afterwards each has one group, so that 16 bytes are written at once.
+            // Four lanes have two columns each of four groups of eight; afterwards each has one group, so that 16 bytes are written at once.
             std::uint32_t x[4];
 #pragma unroll
             for (int i = 0; i < 4; ++i)
-                x[i] = pack<Element16>(state[n + i][2 * half], state[n + i][2 * half + 1]);
+                x[i] = pack<Element16>(result[n + i][2 * half], result[n + i][2 * half + 1]);
             const bool odd = (c & 2) != 0, upper = (c & 4) != 0;
 #pragma unroll
             for (int i = 0; i < 4; i += 2) {
@@ -163,10 +177,17 @@ __device__ __forceinline__ void storeStateColumns(const float (&state)[Key / 8][
                 x[i] = upper ? other : x[i];
                 x[i + 2] = upper ? x[i + 2] : other;
             }
-            const int value = firstColumn + half * 8, key = n * 8 + c * 4;
-            if (key < p.keyDim && value < p.valueDim)
-                *reinterpret_cast<uint4*>(to + std::int64_t(value) * p.keyDim + key) = {x[0], x[1], x[2], x[3]};
+            const int at = row + half * 8, column = n * 8 + c * 4;
+            if (column < columns && at < rows)
+                *reinterpret_cast<uint4*>(to + at * stride + column) = {x[0], x[1], x[2], x[3]};
         }
+}
+
+/// Writes a transposed state [16 values, keys], of which this lane has rows `firstColumn` and `firstColumn` + 8, as `to` [value, key].
+template <int Key>
+__device__ __forceinline__ void storeStateColumns(const float (&state)[Key / 8][4], Element16* to, const RecurrenceProblem& p, int firstColumn)
+{
+    storeResultRows<Key>(state, to, p.keyDim, firstColumn, p.valueDim, p.keyDim);
 }
 
 /// Writes a result [16 columns, 64 tokens] as rows of `to`, the chunk's first token of a [token, head, value] array, by way of `own`: 16
@@ -211,6 +232,11 @@ struct ScanOutputs {
 cudaError_t launchScan(const RecurrenceProblem& problem, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream);
 /// The same with products of four warps, on devices that have them and up to a key width.
 constexpr int kMaxGroupKey = 128;
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+template <int Key> constexpr bool kGroupsTake = Key <= kMaxGroupKey; ///< so that nobody waits for kernels that are never called to be compiled
+#else
+template <int Key> constexpr bool kGroupsTake = false;
+#endif
 bool groupScanCanTake(const RecurrenceProblem& problem);
 cudaError_t launchGroupScan(const RecurrenceProblem& problem, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream);
 
@@ -224,10 +250,16 @@ struct BackwardScratch {
 };
 /// The pass over the chunks again, for S and N alone.
 cudaError_t launchStates(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward, cudaStream_t stream);
+cudaError_t launchGroupStates(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward, cudaStream_t stream);
 cudaError_t launchScanBackward(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
                                const ChunkedGradients& gradients, cudaStream_t stream);
+cudaError_t launchGroupScanBackward(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
+                                    const ChunkedGradients& gradients, cudaStream_t stream);
 cudaError_t launchGradients(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
                             const ChunkedGradients& gradients, cudaStream_t stream);
+/// The same with products of four warps, where groupScanCanTake() says so and the decay is not a channel's.
+cudaError_t launchGroupGradients(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
+                                 const ChunkedGradients& gradients, cudaStream_t stream);
 cudaError_t launchGradientsPerChannel(const RecurrenceProblem& problem, const Scratch& scratch, const BackwardScratch& backward,
                                       const ChunkedGradients& gradients, cudaStream_t stream);
 

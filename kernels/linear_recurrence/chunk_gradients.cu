@@ -201,6 +201,8 @@ cudaError_t launchGradients(const RecurrenceProblem& p, const Scratch& scratch, 
 {
     if (p.gatePerChannel)
         return launchGradientsPerChannel(p, scratch, backward, out, stream);
+    if (groupScanCanTake(p))
+        return launchGroupGradients(p, scratch, backward, out, stream);
     return forKeyWidth(p.keyDim, [&](auto width) {
         constexpr int kKey = decltype(width)::value;
         return p.beta ? gradients<kKey, true>(p, scratch, backward, out, stream) : gradients<kKey, false>(p, scratch, backward, out, stream);

@@ -18,6 +18,18 @@ struct Stage {
                          kDecay = kGates + 4 * kTokens * 4, kBytes = kDecay + (PerChannel ? Key * 4 : 0);
 };
 
+/// Blocks of the same sequence and head are neighbours, so that they find the tiles they share in the cache.
+template <int Warps>
+__host__ __device__ inline int columnBlocks(const RecurrenceProblem& p)
+{
+    return int((p.valueDim + 16 * Warps - 1) / (16 * Warps));
+}
+template <int Warps>
+dim3 passGrid(const RecurrenceProblem& p)
+{
+    return dim3(unsigned(sequenceCount(p) * columnBlocks<Warps>(p)), unsigned(p.heads));
+}
+
 template <int Key, bool Delta, bool PerChannel, int Warps, bool Queries = true>
 class Pass {
 public:
@@ -25,9 +37,9 @@ public:
     static constexpr int kThreads = Warps * 32;
 
     __device__ Pass(const RecurrenceProblem& problem, const Scratch& scratchArrays, unsigned char* shared)
-        : p(problem), scratch(scratchArrays), stages(shared), sequenceIndex(blockIdx.x), head(blockIdx.y),
-          firstColumn(int(blockIdx.z) * 16 * Warps), warp(int(threadIdx.x) / 32), r(int(threadIdx.x) % 32 / 4), c(int(threadIdx.x) % 4 * 2),
-          sequence(sequenceAt(problem, sequenceIndex))
+        : p(problem), scratch(scratchArrays), stages(shared), sequenceIndex(blockIdx.x / columnBlocks<Warps>(problem)),
+          head(blockIdx.y), firstColumn(int(blockIdx.x) % columnBlocks<Warps>(problem) * 16 * Warps), warp(int(threadIdx.x) / 32),
+          r(int(threadIdx.x) % 32 / 4), c(int(threadIdx.x) % 4 * 2), sequence(sequenceAt(problem, sequenceIndex))
     {
     }
 

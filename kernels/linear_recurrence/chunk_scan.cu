@@ -155,12 +155,7 @@ private:
 template <int Key, bool Delta, bool PerChannel, int Warps>
 __global__ void __launch_bounds__(Warps * 32) scanKernel(RecurrenceProblem p, Scratch scratch, ScanOutputs out)
 {
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    constexpr bool kTaken = Key <= kMaxGroupKey; // the other kernel's, so that nobody waits for it to be compiled
-#else
-    constexpr bool kTaken = false;
-#endif
-    if constexpr (!kTaken) {
+    if constexpr (!kGroupsTake<Key>) {
         POSTNAS_SHARED_MEMORY(shared);
         Scan<Key, Delta, PerChannel, Warps>(p, scratch, out, shared).run();
     } else {
@@ -168,24 +163,11 @@ __global__ void __launch_bounds__(Warps * 32) scanKernel(RecurrenceProblem p, Sc
     }
 }
 
-template <int Key, bool Delta, bool PerChannel>
+template <int Key, bool Delta, bool PerChannel, int Warps>
 cudaError_t scan(const RecurrenceProblem& p, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream)
 {
-    const auto run = [&](auto warps) {
-        constexpr int kWarps = decltype(warps)::value;
-        const dim3 grid(unsigned(sequenceCount(p)), unsigned(p.heads), unsigned((p.valueDim + 16 * kWarps - 1) / (16 * kWarps)));
-        return launch(scanKernel<Key, Delta, PerChannel, kWarps>, grid, dim3(kWarps * 32), 2 * Stage<Key, Delta, PerChannel, kWarps>::kBytes, stream,
-                      p, scratch, out);
-    };
-    return fewBlocks(p) ? run(std::integral_constant<int, 2>()) : run(std::integral_constant<int, 4>());
-}
-
-template <int Key>
-cudaError_t scan(const RecurrenceProblem& p, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream)
-{
-    if (p.gatePerChannel)
-        return p.beta ? scan<Key, true, true>(p, scratch, out, stream) : scan<Key, false, true>(p, scratch, out, stream);
-    return p.beta ? scan<Key, true, false>(p, scratch, out, stream) : scan<Key, false, false>(p, scratch, out, stream);
+    return launch(scanKernel<Key, Delta, PerChannel, Warps>, passGrid<Warps>(p), dim3(Warps * 32), 2 * Stage<Key, Delta, PerChannel, Warps>::kBytes,
+                  stream, p, scratch, out);
 }
 
 } // namespace
@@ -194,7 +176,10 @@ cudaError_t launchScan(const RecurrenceProblem& p, const Scratch& scratch, const
 {
     if (groupScanCanTake(p))
         return launchGroupScan(p, scratch, out, stream);
-    return forKeyWidth(p.keyDim, [&](auto width) { return scan<decltype(width)::value>(p, scratch, out, stream); });
+    return forCase(p, [&](auto width, auto delta, auto perChannel) {
+        return fewBlocks(p) ? scan<width(), delta(), perChannel(), 2>(p, scratch, out, stream)
+                            : scan<width(), delta(), perChannel(), 4>(p, scratch, out, stream);
+    });
 }
 
 } // namespace postnas::ops::cuda::chunk

@@ -67,7 +67,7 @@ private:
 
     __device__ void retreat(std::int64_t chunk)
     {
-        storeStateColumns<Key>(state, backward.stateGradients + slot(chunk) * p.keyDim * p.valueDim, p, column(0), c);
+        storeStateColumns<Key>(state, backward.stateGradients + slot(chunk) * p.keyDim * p.valueDim, p, column(0));
         const float* gates = reinterpret_cast<const float*>(stage(chunk) + S::kGates);
         const auto gate = [&](GateRow row, int n, int e) { return gates[row * kTokens + n * 8 + c + e % 2]; };
 
@@ -161,38 +161,20 @@ template <int Key, bool Delta, bool PerChannel, int Warps>
 __global__ void __launch_bounds__(Warps * 32)
     scanBackwardKernel(RecurrenceProblem p, Scratch scratch, BackwardScratch backward, ChunkedGradients gradients)
 {
-    POSTNAS_SHARED_MEMORY(shared);
-    ScanBackward<Key, Delta, PerChannel, Warps>(p, scratch, backward, gradients, shared).run();
+    if constexpr (!kGroupsTake<Key> || (!Delta && Warps > 2)) {
+        POSTNAS_SHARED_MEMORY(shared);
+        ScanBackward<Key, Delta, PerChannel, Warps>(p, scratch, backward, gradients, shared).run();
+    } else {
+        __trap();
+    }
 }
 
-template <int Key, bool Delta, bool PerChannel>
+template <int Key, bool Delta, bool PerChannel, int Warps>
 cudaError_t scanBackward(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& gradients,
                          cudaStream_t stream)
 {
-    const auto run = [&](auto warps) {
-        constexpr int kWarps = decltype(warps)::value;
-        const dim3 grid(unsigned(sequenceCount(p)), unsigned(p.heads), unsigned((p.valueDim + 16 * kWarps - 1) / (16 * kWarps)));
-        return launch(scanBackwardKernel<Key, Delta, PerChannel, kWarps>, grid, dim3(kWarps * 32), 2 * Stage<Key, Delta, PerChannel, kWarps>::kBytes,
-                      stream, p, scratch, backward, gradients);
-    };
-    if (fewBlocks(p))
-        return run(std::integral_constant<int, 2>());
-    // Wide blocks read the keys less often; worth it where they still occupy most multiprocessors.
-    if constexpr (!Delta && Key <= 128)
-        if (sequenceCount(p) * p.heads * ((p.valueDim + 127) / 128) >= 96)
-            return run(std::integral_constant<int, 8>());
-    return run(std::integral_constant<int, 4>());
-}
-
-template <int Key>
-cudaError_t scanBackward(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& gradients,
-                         cudaStream_t stream)
-{
-    if (p.gatePerChannel)
-        return p.beta ? scanBackward<Key, true, true>(p, scratch, backward, gradients, stream)
-                      : scanBackward<Key, false, true>(p, scratch, backward, gradients, stream);
-    return p.beta ? scanBackward<Key, true, false>(p, scratch, backward, gradients, stream)
-                  : scanBackward<Key, false, false>(p, scratch, backward, gradients, stream);
+    return launch(scanBackwardKernel<Key, Delta, PerChannel, Warps>, passGrid<Warps>(p), dim3(Warps * 32),
+                  2 * Stage<Key, Delta, PerChannel, Warps>::kBytes, stream, p, scratch, backward, gradients);
 }
 
 } // namespace
@@ -200,7 +182,20 @@ cudaError_t scanBackward(const RecurrenceProblem& p, const Scratch& scratch, con
 cudaError_t launchScanBackward(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward,
                                const ChunkedGradients& gradients, cudaStream_t stream)
 {
-    return forKeyWidth(p.keyDim, [&](auto width) { return scanBackward<decltype(width)::value>(p, scratch, backward, gradients, stream); });
+    // Without the delta rule the way through a chunk is short, and with many blocks these kernels were faster.
+    if (groupScanCanTake(p) && (p.beta || fewBlocks(p)))
+        return launchGroupScanBackward(p, scratch, backward, gradients, stream);
+    return forCase(p, [&](auto width, auto delta, auto perChannel) {
+        constexpr int kKey = width();
+        const auto run = [&](auto warps) { return scanBackward<kKey, delta(), perChannel(), warps()>(p, scratch, backward, gradients, stream); };
+        if (fewBlocks(p))
+            return run(std::integral_constant<int, 2>());
+        // Wide blocks read the keys less often; worth it where they still occupy most multiprocessors.
+        if constexpr (!delta() && kKey <= 128)
+            if (sequenceCount(p) * p.heads * ((p.valueDim + 127) / 128) >= 96)
+                return run(std::integral_constant<int, 8>());
+        return run(std::integral_constant<int, 4>());
+    });
 }
 
 } // namespace postnas::ops::cuda::chunk

@@ -29,7 +29,7 @@ public:
             __syncthreads();
             if (i + 1 < chunks)
                 copy(i + 1, p.v);
-            storeStateColumns<Key>(state, backward.states + slot(i) * p.keyDim * p.valueDim, p, column(0), c);
+            storeStateColumns<Key>(state, backward.states + slot(i) * p.keyDim * p.valueDim, p, column(0));
             if (Delta || i + 1 < chunks)
                 advance(i);
         }
@@ -124,31 +124,30 @@ template <int Key, bool Delta, bool PerChannel, int Warps>
 __global__ void __launch_bounds__(Warps * 32, Key <= 128 && Warps <= 4 ? 12 / Warps : 1)
     statesKernel(RecurrenceProblem p, Scratch scratch, BackwardScratch backward)
 {
-    POSTNAS_SHARED_MEMORY(shared);
-    States<Key, Delta, PerChannel, Warps>(p, scratch, backward, shared).run();
+    if constexpr (!kGroupsTake<Key>) {
+        POSTNAS_SHARED_MEMORY(shared);
+        States<Key, Delta, PerChannel, Warps>(p, scratch, backward, shared).run();
+    } else {
+        __trap();
+    }
 }
 
-template <int Key, bool Delta, bool PerChannel>
+template <int Key, bool Delta, bool PerChannel, int Warps>
 cudaError_t states(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, cudaStream_t stream)
 {
-    const auto run = [&](auto warps) {
-        constexpr int kWarps = decltype(warps)::value;
-        const dim3 grid(unsigned(sequenceCount(p)), unsigned(p.heads), unsigned((p.valueDim + 16 * kWarps - 1) / (16 * kWarps)));
-        return launch(statesKernel<Key, Delta, PerChannel, kWarps>, grid, dim3(kWarps * 32), 2 * Stage<Key, Delta, PerChannel, kWarps, false>::kBytes,
-                      stream, p, scratch, backward);
-    };
-    return fewBlocks(p) ? run(std::integral_constant<int, 2>()) : run(std::integral_constant<int, 4>());
+    return launch(statesKernel<Key, Delta, PerChannel, Warps>, passGrid<Warps>(p), dim3(Warps * 32),
+                  2 * Stage<Key, Delta, PerChannel, Warps, false>::kBytes, stream, p, scratch, backward);
 }
 
 } // namespace
 
 cudaError_t launchStates(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, cudaStream_t stream)
 {
-    return forKeyWidth(p.keyDim, [&](auto width) {
-        constexpr int kKey = decltype(width)::value;
-        if (p.gatePerChannel)
-            return p.beta ? states<kKey, true, true>(p, scratch, backward, stream) : states<kKey, false, true>(p, scratch, backward, stream);
-        return p.beta ? states<kKey, true, false>(p, scratch, backward, stream) : states<kKey, false, false>(p, scratch, backward, stream);
+    if (groupScanCanTake(p))
+        return launchGroupStates(p, scratch, backward, stream);
+    return forCase(p, [&](auto width, auto delta, auto perChannel) {
+        return fewBlocks(p) ? states<width(), delta(), perChannel(), 2>(p, scratch, backward, stream)
+                            : states<width(), delta(), perChannel(), 4>(p, scratch, backward, stream);
     });
 }
 

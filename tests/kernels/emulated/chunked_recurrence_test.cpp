@@ -200,7 +200,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ChunkedRecurrence,
                                          Case{1, 205, 2, 64, 16, 3, true, true, 0.1, {0, 1, 65, 65, 193, 205}},
                                          Case{1, 150, 1, 64, 16, 4, false, false, 0.1, {0, 64, 150}}, Case{1, 330, 1, 96, 72, 3, true, true},
                                          Case{1, 242, 1, 96, 136, 3, true, true, 0.1, manySequences()},
-                                         Case{1, 242, 1, 64, 136, 4, false, true, 0.1, manySequences()}),
+                                         Case{1, 242, 1, 64, 136, 4, false, true, 0.1, manySequences()},
+                                         Case{1, 242, 1, 128, 136, 3, true, true, 0.1, manySequences()},
+                                         Case{1, 242, 1, 128, 136, 4, false, false, 0.1, manySequences()},
+                                         Case{1, 242, 1, 88, 136, 4, true, true, 0.1, manySequences()},
+                                         Case{1, 242, 1, 64, 136, 0, false, true, 0.1, manySequences()}),
                          [](const auto& info) { return testing::PrintToString(info.param) + "_" + std::to_string(info.index); });
 
 } // namespace
