@@ -177,23 +177,6 @@ private:
     }
 };
 
-template <int Key, bool Delta>
-__global__ void __launch_bounds__(256, !Delta && Key <= 128 ? 2 : 1)
-    gradientsKernel(RecurrenceProblem p, Scratch scratch, BackwardScratch backward, ChunkedGradients out)
-{
-    POSTNAS_SHARED_MEMORY(shared);
-    Gradients<Key, Delta>(p, scratch, backward, out, shared).run();
-}
-
-template <int Key, bool Delta>
-cudaError_t gradients(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& out,
-                      cudaStream_t stream)
-{
-    using G = Gradients<Key, Delta>;
-    return launch(gradientsKernel<Key, Delta>, dim3(unsigned(chunkCount(p)), unsigned(p.heads)), dim3(G::kThreads), G::kBytes, stream, p, scratch,
-                  backward, out);
-}
-
 } // namespace
 
 cudaError_t launchGradients(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& out,
@@ -203,10 +186,7 @@ cudaError_t launchGradients(const RecurrenceProblem& p, const Scratch& scratch, 
         return launchGradientsPerChannel(p, scratch, backward, out, stream);
     if (groupScanCanTake(p))
         return launchGroupGradients(p, scratch, backward, out, stream);
-    return forKeyWidth(p.keyDim, [&](auto width) {
-        constexpr int kKey = decltype(width)::value;
-        return p.beta ? gradients<kKey, true>(p, scratch, backward, out, stream) : gradients<kKey, false>(p, scratch, backward, out, stream);
-    });
+    return launchGradientsOf<Gradients>(p, scratch, backward, out, stream);
 }
 
 } // namespace postnas::ops::cuda::chunk

@@ -216,4 +216,27 @@ private:
     }
 };
 
+template <typename Gradients, int Blocks>
+__global__ void __launch_bounds__(256, Blocks) gradientsKernel(RecurrenceProblem p, Scratch scratch, BackwardScratch backward, ChunkedGradients out)
+{
+    POSTNAS_SHARED_MEMORY(shared);
+    Gradients(p, scratch, backward, out, shared).run();
+}
+
+/// One block for each chunk and head.
+template <template <int, bool> class Gradients>
+cudaError_t launchGradientsOf(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& out,
+                              cudaStream_t stream)
+{
+    return forKeyWidth(p.keyDim, [&](auto width) {
+        const auto run = [&](auto delta) {
+            constexpr int kBlocks = !decltype(delta)::value && decltype(width)::value <= 128 ? 2 : 1;
+            using G = Gradients<decltype(width)::value, decltype(delta)::value>;
+            return launch(gradientsKernel<G, kBlocks>, dim3(unsigned(chunkCount(p)), unsigned(p.heads)), dim3(G::kThreads), G::kBytes, stream, p,
+                          scratch, backward, out);
+        };
+        return p.beta ? run(std::true_type()) : run(std::false_type());
+    });
+}
+
 } // namespace postnas::ops::cuda::chunk

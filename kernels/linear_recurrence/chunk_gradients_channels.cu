@@ -381,33 +381,12 @@ private:
     }
 };
 
-template <int Key, bool Delta>
-__global__ void __launch_bounds__(256, !Delta && Key <= 128 ? 2 : 1)
-    channelGradientsKernel(RecurrenceProblem p, Scratch scratch, BackwardScratch backward, ChunkedGradients out)
-{
-    POSTNAS_SHARED_MEMORY(shared);
-    ChannelGradients<Key, Delta>(p, scratch, backward, out, shared).run();
-}
-
-template <int Key, bool Delta>
-cudaError_t gradientsPerChannel(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& out,
-                                cudaStream_t stream)
-{
-    using G = ChannelGradients<Key, Delta>;
-    return launch(channelGradientsKernel<Key, Delta>, dim3(unsigned(chunkCount(p)), unsigned(p.heads)), dim3(G::kThreads), G::kBytes, stream, p,
-                  scratch, backward, out);
-}
-
 } // namespace
 
 cudaError_t launchGradientsPerChannel(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward,
                                       const ChunkedGradients& out, cudaStream_t stream)
 {
-    return forKeyWidth(p.keyDim, [&](auto width) {
-        constexpr int kKey = decltype(width)::value;
-        return p.beta ? gradientsPerChannel<kKey, true>(p, scratch, backward, out, stream)
-                      : gradientsPerChannel<kKey, false>(p, scratch, backward, out, stream);
-    });
+    return launchGradientsOf<ChannelGradients>(p, scratch, backward, out, stream);
 }
 
 } // namespace postnas::ops::cuda::chunk
