@@ -197,7 +197,7 @@ void addDoctorCommand(CLI::App& app)
     auto options = std::make_shared<Options>();
     command->add_option("--cases", options->cases, "Folder with blocks.json and blocks.safetensors: stored inputs and outputs of blocks");
     command->add_option("--device", options->device, "auto (all there are), cpu or cuda")->capture_default_str();
-    command->add_option("--only", options->only, "Operators whose name contains this");
+    command->add_option("--only", options->only, "Operators whose name, or \"name, shape\", contains this");
     command->add_option("--threads", options->threads, "CPU threads; 0: as many as there are")->capture_default_str()->check(CLI::Range(0, 4096));
     command->add_flag("--json", options->json, "One JSON object");
     command->callback([options] { run(*options); });

@@ -38,7 +38,7 @@ std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSub
     const torch::InferenceMode guard;
     std::vector<OperatorCheck> out;
     for (const ReferenceSubject& s : subjects) {
-        if (s.name.find(only) == std::string::npos)
+        if (!isChosen(s.name, s.shape, only))
             continue;
         for (const torch::ScalarType type : {torch::kFloat32, torch::kBFloat16}) {
             Tensors rounded, inputs;

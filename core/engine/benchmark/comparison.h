@@ -30,13 +30,16 @@ inline double largestRelativeDifference(const std::vector<torch::Tensor>& actual
     return worst;
 }
 
+/// Whether "name, shape" contains `only`.
+inline bool isChosen(const std::string& name, const std::string& shape, const std::string& only) { return (name + ", " + shape).find(only) != std::string::npos; }
+
 /// One operator without gradients at one shape. `call` may change its inputs, and returns them with its outputs where they count.
 struct ReferenceSubject {
     std::string name, shape;
     std::vector<torch::Tensor> inputs; ///< float64, or integers, on the CPU
     std::function<std::vector<torch::Tensor>(std::vector<torch::Tensor>)> call;
 };
-/// Each whose name contains `only`, on the device in float32 and bfloat16 against itself in float64 on the CPU, from the same rounded inputs.
+/// Each that isChosen, on the device in float32 and bfloat16 against itself in float64 on the CPU, from the same rounded inputs.
 std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSubject>& subjects, const std::string& device, const std::string& only);
 
 /// One operator with gradients at one shape.

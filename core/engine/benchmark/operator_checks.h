@@ -47,7 +47,7 @@ std::vector<OperatorCheck> checkDecodeOperators(const std::string& device, const
 std::vector<OperatorCheck> checkPrefillOperators(const std::string& device, const std::string& only);
 /// The operators of training; part of checkOperators.
 std::vector<OperatorCheck> checkTrainingOperators(const std::string& device, const std::string& only);
-/// All operators whose name contains `only`, with fresh random inputs in several shapes. `device` is "cpu" or "cuda".
+/// All operators and shapes whose "name, shape" contains `only`, with fresh random inputs in several shapes. `device` is "cpu" or "cuda".
 std::vector<OperatorCheck> checkOperators(const std::string& device, const std::string& only = {});
 
 /// One block of a folder with blocks.json and blocks.safetensors (parameters, input and output of reference layers).

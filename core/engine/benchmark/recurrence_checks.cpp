@@ -168,7 +168,7 @@ std::vector<OperatorCheck> checkRecurrences(const std::string& device, const std
 {
     std::vector<OperatorCheck> out;
     for (const Subject& s : subjects()) {
-        if (s.name.find(only) == std::string::npos)
+        if (!isChosen(s.name, s.shape, only))
             continue;
         // Inputs are rounded to the type for both sides; what remains in bfloat16 is the rounding of o and of the gradients.
         for (const auto& [type, tolerance] : {std::pair(torch::kFloat32, 1e-4), std::pair(torch::kBFloat16, 2e-2)})
