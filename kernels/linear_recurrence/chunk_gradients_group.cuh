@@ -25,7 +25,9 @@ public:
     /// Named barriers. Tiles of a stage or a chunk are there, and have been read; both squares are there, and have been read; T and the sums of
     /// rows are there; nothing of a chunk is needed any more.
     static constexpr int kArrived = 1, kRead = kArrived + kStages, kKeysArrived = kRead + kStages, kKeysRead = kKeysArrived + 1,
-                         kSquaresThere = kKeysRead + 1, kSquaresRead = kSquaresThere + 1, kRowsThere = kSquaresRead + 1, kDone = kRowsThere + 1;
+                         kSquaresThere = kKeysRead + 1, kSquaresRead = kSquaresThere + 1, kRowsThere = kSquaresRead + 1, kDone = kRowsThere + 1,
+                         kOwn = kDone + 1; ///< and one for each group alone
+    static_assert(kOwn + kGroups <= 16);
 
     static constexpr int kThreads = kTogether + 128, kBytes = kTotals + 4 * 4;
 

@@ -54,7 +54,9 @@ std::int64_t largestBatch(const HybridModel& model, std::int64_t context)
     const auto fits = static_cast<std::int64_t>(0.9 * freeBytes(model.device()) / std::max(each, 1.0));
     if (fits < 1)
         throw resourceError("not even one sequence of " + std::to_string(context) + " tokens fits beside the weights", "Measure a shorter context.");
-    return fits > 8 ? fits / 8 * 8 : fits;
+    // A product takes the sequences in tiles of up to 256, and the last one costs as much as a whole one.
+    const std::int64_t tile = fits >= 1536 ? 256 : fits > 8 ? 8 : 1;
+    return fits / tile * tile;
 }
 
 class Measurement {
