@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <vector>
 
 #include <ucontext.h>
@@ -46,11 +47,17 @@ struct Arrival {
     std::vector<Copy> copies, landing; ///< of the turn under way; of those before it
 };
 
+/// The turn under way of a named barrier.
+struct NamedTurn {
+    int threads = 0; ///< that it waits for
+    std::set<const Fiber*> arrived;
+};
+
 struct Block {
     std::vector<std::unique_ptr<Fiber>> fibers;
     std::vector<unsigned char> shared;
     std::vector<std::array<unsigned char, 32 * 64>> scratch; ///< of each warp
-    std::array<int, 16> arrived{}; ///< threads at each named barrier
+    std::array<NamedTurn, 16> named;
     std::map<const void*, Arrival> arrivals; ///< the barriers in shared memory
     ucontext_t scheduler{};
     Fiber* current = nullptr;
@@ -167,8 +174,17 @@ void namedBarrier(int barrier, int threads, bool waits)
         std::fprintf(stderr, "CUDA emulation: there is no barrier %d for %d threads\n", barrier, threads);
         std::abort();
     }
-    if (++t_block->arrived[std::size_t(barrier)] == threads) {
-        t_block->arrived[std::size_t(barrier)] = 0;
+    NamedTurn& turn = t_block->named[std::size_t(barrier)];
+    if (turn.arrived.empty())
+        turn.threads = threads;
+    // On a GPU either is undefined, and may hang.
+    if (turn.threads != threads || !turn.arrived.insert(t_block->current).second) {
+        std::fprintf(stderr, "CUDA emulation: at barrier %d %s\n", barrier,
+                     turn.threads != threads ? "threads wait for different numbers of threads" : "a thread arrives twice before the others have arrived");
+        std::abort();
+    }
+    if (int(turn.arrived.size()) == threads) {
+        turn.arrived.clear();
         for (const auto& fiber : t_block->fibers)
             if (fiber->waits == Waits::Named && fiber->barrier == barrier)
                 fiber->waits = Waits::No;
@@ -382,7 +398,7 @@ void run(dim3 grid, dim3 blockSize, std::size_t sharedBytes, const std::function
     for (unsigned z = 0; z < grid.z; ++z)
         for (unsigned y = 0; y < grid.y; ++y)
             for (unsigned x = 0; x < grid.x; ++x) {
-                block.arrived.fill(0);
+                block.named.fill({});
                 block.arrivals.clear();
                 block.shared.assign(sharedBytes + 1024, 0xff);
                 for (std::size_t i = 0; i < threads; ++i)
