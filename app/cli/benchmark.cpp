@@ -168,7 +168,7 @@ void addBenchmarkCommand(CLI::App& app)
     throughput->add_option("--config", options->config, "Random weights instead: a config.json, or a built-in name such as jet-nemotron-2b");
     options->model.addDevice(*throughput);
     throughput->add_option("--contexts", options->contexts, "Tokens in the state, with commas")->delimiter(',')->capture_default_str()->check(CLI::Range(1, 1 << 24));
-    throughput->add_option("--batch", options->batch, "Sequences together; largest: as many as fit the memory")->capture_default_str();
+    throughput->add_option("--batch", options->batch, "Sequences together; largest: as many as fit the memory, in whole 256s from 1536 on")->capture_default_str();
     throughput->add_option("--chunk", options->chunk, "Prompt tokens of a sequence in one pass")->capture_default_str()->check(CLI::Range(1, 1 << 24));
     throughput->add_option("--steps", options->steps, "Timed decoding steps; the median counts")->capture_default_str()->check(CLI::Range(1, 100000));
     throughput->add_flag("--no-prefill", options->noPrefill, "Measure decoding alone");

@@ -4,6 +4,7 @@
 // parts of a sequence take its tiles in turn, so that blocks which run together read neighbouring memory, and end together too.
 #include "kernels/attention/decode_tiles.h"
 
+#include "kernels/include/hopper.cuh"
 #include "kernels/include/overlap.cuh"
 #include "kernels/include/tile_copy.cuh"
 
@@ -153,13 +154,7 @@ bool decodeTilesCanTake(const DecodeAttentionProblem& p)
     // The copies count rows of all sequences in 32 bits, and rows of less than 128 bytes are faster the other way.
     if (p.dim < 64 || p.dim > 128 || p.batch * p.keyValueHeads * p.capacity > (std::int64_t(1) << 31) - kTileTokens)
         return false;
-#ifdef POSTNAS_CUDA_EMULATION
-    return emulation::warpGroups;
-#else
-    // Only devices of compute capability 9.0 have the copies, and only where code for them was built.
-    cudaFuncAttributes code;
-    return cudaFuncGetAttributes(&code, tilesKernel<128>) == cudaSuccess && code.binaryVersion == 90 && code.ptxVersion >= 90;
-#endif
+    return runsHopperCode(tilesKernel<128>);
 }
 
 cudaError_t launchDecodeTiles(const DecodeAttentionProblem& p, Element16* out, const Partials& partials, cudaStream_t stream)

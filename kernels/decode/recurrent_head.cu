@@ -8,6 +8,7 @@
 #include "kernels/decode/recurrent_paths.h"
 #include "kernels/decode/recurrent_token.cuh"
 #include "kernels/include/bulk_copy.cuh"
+#include "kernels/include/hopper.cuh"
 
 namespace postnas::ops::cuda {
 namespace {
@@ -111,7 +112,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<State>) headKernel(Rec
     }
     __syncthreads();
 
-    waitArrival(&s.arrival);
+    waitTurn(&s.arrival, 0);
     if (active) {
         float forKey[kWidth] = {}, forQuery[kWidth] = {};
 #pragma unroll 4
@@ -216,13 +217,7 @@ bool headStepCanTake(const RecurrentStep& p)
     if (p.keyDim > kThreads || p.keyDim * p.valueDim < kWarps * width || p.valueDim > kThreads * width
         || sharedBytes(p) > std::size_t(kMaxSharedBytes))
         return false;
-#ifdef POSTNAS_CUDA_EMULATION
-    return emulation::warpGroups;
-#else
-    // Only devices of compute capability 9.0 have the copies, and only where code for them was built.
-    cudaFuncAttributes code;
-    return cudaFuncGetAttributes(&code, headKernel<float, float>) == cudaSuccess && code.binaryVersion == 90 && code.ptxVersion >= 90;
-#endif
+    return runsHopperCode(headKernel<float, float>);
 }
 
 cudaError_t launchHeadStep(const RecurrentStep& p, cudaStream_t stream)

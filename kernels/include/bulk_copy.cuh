@@ -46,18 +46,19 @@ __device__ __forceinline__ void copyPiece([[maybe_unused]] void* to, [[maybe_unu
 #endif
 }
 
-/// Until the barrier, which is used once, has been passed: all threads may read what was copied.
-__device__ __forceinline__ void waitArrival([[maybe_unused]] Arrival* barrier)
+/// Until the barrier's turn of that parity has been passed, when all threads may read what was copied: 0 for the first, third, .. time. A turn
+/// that was before the first counts as passed.
+__device__ __forceinline__ void waitTurn([[maybe_unused]] Arrival* barrier, [[maybe_unused]] unsigned parity)
 {
 #ifdef POSTNAS_CUDA_EMULATION
-    emulation::waitArrival(barrier);
+    emulation::waitArrival(barrier, parity);
 #elif POSTNAS_BULK_COPIES
     const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(barrier));
     std::uint32_t passed = 0;
     while (!passed)
-        asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], 0; selp.u32 %0, 1, 0, p; }"
+        asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
                      : "=r"(passed)
-                     : "r"(at)
+                     : "r"(at), "r"(parity)
                      : "memory");
 #endif
 }

@@ -1,5 +1,5 @@
-// Tiles of a matrix of 16-bit numbers to shared memory by the copy engine of compute capability 9.0, one instruction a tile, and barriers that
-// are passed again and again. PTX ISA 8.x, sections "cp.async.bulk.tensor", "mbarrier" and "Swizzling Modes".
+// Tiles of a matrix of 16-bit numbers to shared memory by the copy engine of compute capability 9.0, one instruction a tile. PTX ISA 8.x,
+// sections "cp.async.bulk.tensor", "mbarrier" and "Swizzling Modes".
 //
 // A request of 16 KiB keeps more of the memory's pages open than the same bytes in small requests.
 #pragma once
@@ -74,22 +74,6 @@ __device__ __forceinline__ void arrive([[maybe_unused]] Arrival* barrier)
     emulation::arrive(barrier);
 #elif POSTNAS_BULK_COPIES
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(static_cast<std::uint32_t>(__cvta_generic_to_shared(barrier))) : "memory");
-#endif
-}
-
-/// Until the barrier's turn of that parity has been passed: 0 for the first, third, .. time. A turn that was before the first counts as passed.
-__device__ __forceinline__ void waitTurn([[maybe_unused]] Arrival* barrier, [[maybe_unused]] unsigned parity)
-{
-#ifdef POSTNAS_CUDA_EMULATION
-    emulation::waitArrival(barrier, parity);
-#elif POSTNAS_BULK_COPIES
-    const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(barrier));
-    std::uint32_t passed = 0;
-    while (!passed)
-        asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-                     : "=r"(passed)
-                     : "r"(at), "r"(parity)
-                     : "memory");
 #endif
 }
 

@@ -5,6 +5,7 @@
 // result layout of one product is the operand layout of the next, and the other operands are the chunk's tiles in shared memory. Everything else
 // is the business of four more warps, the helpers: they bring the tiles of the chunks to come and take the outputs away, so that the way through a
 // chunk, which the next one waits for, is products and little between them.
+#include "kernels/include/hopper.cuh"
 #include "kernels/linear_recurrence/chunk_group_work.cuh"
 
 namespace postnas::ops::cuda::chunk {
@@ -160,14 +161,7 @@ cudaError_t groupScan(const RecurrenceProblem& p, const Scratch& scratch, const 
 
 bool groupScanCanTake(const RecurrenceProblem& p)
 {
-#ifdef POSTNAS_CUDA_EMULATION
-    return p.keyDim <= kMaxGroupKey && emulation::warpGroups;
-#else
-    // Only devices of compute capability 9.0 have the products, and only where code for them was built.
-    cudaFuncAttributes code;
-    return p.keyDim <= kMaxGroupKey && cudaFuncGetAttributes(&code, groupScanKernel<64, false, false, GroupShape<1, 3, 1>>) == cudaSuccess
-        && code.binaryVersion == 90 && code.ptxVersion >= 90;
-#endif
+    return p.keyDim <= kMaxGroupKey && runsHopperCode(groupScanKernel<64, false, false, GroupShape<1, 3, 1>>);
 }
 
 cudaError_t launchGroupScan(const RecurrenceProblem& p, const Scratch& scratch, const ScanOutputs& out, cudaStream_t stream)

@@ -7,6 +7,7 @@
 #include "core/architecture/block_description.h"
 #include "core/base/error.h"
 #include "core/huggingface/tokenizer.h"
+#include "tests/engine/small_architecture.h"
 #include "tests/support/support.h"
 
 namespace postnas::engine {
@@ -16,15 +17,8 @@ using Ids = std::vector<std::int64_t>;
 
 std::unique_ptr<HybridModel> hybrid()
 {
-    Architecture a;
-    a.vocabularySize = 61;
-    a.hiddenSize = 24;
-    a.intermediateSize = 32;
-    a.attentionHeads = 4;
-    a.keyValueHeads = 2;
-    a.headDim = 6;
+    Architecture a = smallSizes();
     a.initializerRange = 0.3; // far from uniform logits
-    a.layers = {LayerSpec {}};
     LayerSpec window = blockNamed("sliding_window").defaultLayer(a);
     window.parameters["window_size"] = 5;
     a.layers = {blockNamed("jet").defaultLayer(a), blockNamed("attention").defaultLayer(a), window};

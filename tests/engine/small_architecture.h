@@ -1,4 +1,4 @@
-// A model of three small layers for tests of one block.
+// The smallest models that have everything, for tests.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace postnas::engine {
 
-/// Two layers of the block around one of full attention.
-inline Architecture architectureWith(const std::string& block, bool queryKeyNorm)
+/// Sizes, and one layer so that blocks can be asked for their defaults.
+inline Architecture smallSizes()
 {
     Architecture a;
     a.vocabularySize = 61;
@@ -17,8 +17,15 @@ inline Architecture architectureWith(const std::string& block, bool queryKeyNorm
     a.attentionHeads = 4;
     a.keyValueHeads = 2;
     a.headDim = 6;
-    a.queryKeyNorm = queryKeyNorm;
     a.layers = {LayerSpec {}};
+    return a;
+}
+
+/// Two layers of the block around one of full attention.
+inline Architecture architectureWith(const std::string& block, bool queryKeyNorm)
+{
+    Architecture a = smallSizes();
+    a.queryKeyNorm = queryKeyNorm;
     LayerSpec layer = blockNamed(block).defaultLayer(a);
     if (block == "sliding_window")
         layer.parameters["window_size"] = 5;

@@ -30,6 +30,9 @@ inline double largestRelativeDifference(const std::vector<torch::Tensor>& actual
     return worst;
 }
 
+/// Fresh inputs of a check, float64 on the CPU.
+inline torch::Tensor normal(at::IntArrayRef shape, double size = 1) { return torch::randn(shape, torch::kFloat64) * size; }
+
 /// Whether "name, shape" contains `only`.
 inline bool isChosen(const std::string& name, const std::string& shape, const std::string& only) { return (name + ", " + shape).find(only) != std::string::npos; }
 

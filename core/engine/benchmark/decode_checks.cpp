@@ -18,8 +18,6 @@ using Tensors = std::vector<Tensor>;
 
 using Subject = ReferenceSubject;
 
-Tensor normal(at::IntArrayRef shape) { return torch::randn(shape, torch::kFloat64); }
-
 std::string text(const char* what, std::int64_t value) { return std::string(what) + " " + std::to_string(value); }
 
 /// q, k, v, raw decay, aLog, dtBias, b, state, norm weight, gate, kernels of v, history of v: the step of a jet layer.

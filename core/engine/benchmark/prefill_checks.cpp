@@ -18,7 +18,6 @@ using Tensors = std::vector<Tensor>;
 
 using Subject = ReferenceSubject;
 
-Tensor normal(at::IntArrayRef shape) { return torch::randn(shape, torch::kFloat64); }
 /// Tables, sums and states stay float32 where the numbers are bfloat16.
 Tensor wide(const Tensor& t) { return t.to(torch::promoteTypes(t.scalar_type(), torch::kFloat32)); }
 

@@ -28,7 +28,7 @@ struct ThroughputRequest {
     std::optional<Architecture> random;   ///< random weights of this architecture instead
     LoadOptions load;
     std::vector<std::int64_t> contexts;   ///< tokens in the state when decoding starts, and of the prompt
-    std::int64_t batch = 1;               ///< 0: the largest that fits the free memory, a multiple of 8 where that is more than 8
+    std::int64_t batch = 1;               ///< 0: the largest that fits the free memory, a multiple of 8 where that is more than 8, of 256 from 1536 on
     std::int64_t chunk = 2048;            ///< prompt tokens of each sequence in one pass
     int steps = 32;                       ///< timed decoding steps
     bool prefill = true;

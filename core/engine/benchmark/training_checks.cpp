@@ -19,15 +19,13 @@ using torch::Tensor;
 using Tensors = std::vector<Tensor>;
 using Subject = GradientSubject;
 
-Tensor drawn(at::IntArrayRef shape, double size = 1) { return torch::randn(shape, torch::kFloat64) * size; }
-
 Subject feedForwardSubject(std::int64_t tokens, std::int64_t width, std::int64_t inner)
 {
     const double in = 1 / std::sqrt(static_cast<double>(width)), out = 1 / std::sqrt(static_cast<double>(inner));
     return {"feed_forward",
             "swiglu_backward",
             "tokens " + std::to_string(tokens) + ", width " + std::to_string(width) + ", inner " + std::to_string(inner),
-            {drawn({1, tokens, width}), drawn({width}), drawn({inner, width}, in), drawn({inner, width}, in), drawn({width, inner}, out)},
+            {normal({1, tokens, width}), normal({width}), normal({inner, width}, in), normal({inner, width}, in), normal({width, inner}, out)},
             [](const Tensors& x) -> Tensors {
                 const Tensor normed = rmsNorm(x[0], x[1], 1e-6);
                 return {x[0] + at::linear(at::silu(at::linear(normed, x[2])) * at::linear(normed, x[3]), x[4])};
@@ -40,20 +38,20 @@ Subject gatedNormSubject(std::int64_t tokens, std::int64_t heads, std::int64_t w
     return {"gated_norm",
             "gated_norm_backward",
             "tokens " + std::to_string(tokens) + ", heads " + std::to_string(heads) + ", width " + std::to_string(width),
-            {drawn({1, tokens, heads, width}), drawn({width}), drawn({1, tokens, heads, width})},
+            {normal({1, tokens, heads, width}), normal({width}), normal({1, tokens, heads, width})},
             [](const Tensors& x) -> Tensors { return {rmsNorm(x[0], x[1], 1e-5) * at::silu(x[2])}; },
             [](const Tensors& x) -> Tensors { return {ops::differentiableGatedNorm(x[0], x[1], x[2], 1e-5)}; }};
 }
 
 Subject distanceSubject(std::int64_t tokens, std::int64_t width)
 {
-    const Tensor teacher = drawn({tokens, width}), valid = torch::arange(tokens) % 3 != 1;
+    const Tensor teacher = normal({tokens, width}), valid = torch::arange(tokens) % 3 != 1;
     // The teacher is rounded as the student is.
     const auto typed = [teacher](const Tensor& like) { return teacher.to(torch::kBFloat16).to(like.options()); };
     return {"relative_distance",
             "squared_sums_backward",
             "tokens " + std::to_string(tokens) + ", width " + std::to_string(width),
-            {drawn({tokens, width})},
+            {normal({tokens, width})},
             [=](const Tensors& x) -> Tensors {
                 const Tensor kept = valid.unsqueeze(1), t = typed(x[0]);
                 return {((x[0] - t).square() * kept).sum() / (t.square() * kept).sum()};
@@ -68,7 +66,7 @@ Subject rotationSubject(std::int64_t tokens, std::int64_t heads, std::int64_t di
     return {"rotation",
             "rotate",
             "tokens " + std::to_string(tokens) + ", heads " + std::to_string(heads) + " and 1, dim " + std::to_string(dim),
-            {drawn({1, tokens, heads, dim}), drawn({1, tokens, 1, dim})},
+            {normal({1, tokens, heads, dim}), normal({1, tokens, 1, dim})},
             [=](const Tensors& x) -> Tensors { return {applyRotary(x[0], cosine, sine), applyRotary(x[1], cosine, sine)}; },
             [=](const Tensors& x) -> Tensors {
                 const auto [q, k] = rotated(x[0], x[1], cosine.to(x[0].device()), sine.to(x[0].device()));
@@ -79,13 +77,13 @@ Subject rotationSubject(std::int64_t tokens, std::int64_t heads, std::int64_t di
 Subject headSubject(std::int64_t tokens, std::int64_t width, std::int64_t vocabulary)
 {
     const Tensor ids = torch::randint(vocabulary, {tokens}), weights = torch::rand({tokens}, torch::kFloat64);
-    const Tensor teacherHidden = drawn({tokens, width}), teacherHead = drawn({vocabulary, width}, 1 / std::sqrt(static_cast<double>(width)));
+    const Tensor teacherHidden = normal({tokens, width}), teacherHead = normal({vocabulary, width}, 1 / std::sqrt(static_cast<double>(width)));
     const auto typed = [](const Tensor& t, const Tensor& like) { return t.to(torch::kBFloat16).to(like.options().requires_grad(false)); };
     constexpr double kCrossEntropy = 0.5, kDivergence = 2, kTemperature = 1.5;
     return {"head_loss",
             "head_gradient_",
             "tokens " + std::to_string(tokens) + ", width " + std::to_string(width) + ", vocabulary " + std::to_string(vocabulary),
-            {drawn({tokens, width}), drawn({vocabulary, width}, 1 / std::sqrt(static_cast<double>(width)))},
+            {normal({tokens, width}), normal({vocabulary, width}, 1 / std::sqrt(static_cast<double>(width)))},
             [=](const Tensors& x) -> Tensors {
                 const Tensor logits = at::linear(x[0], x[1]);
                 const Tensor target = at::log_softmax(at::linear(typed(teacherHidden, x[0]), typed(teacherHead, x[0])) / kTemperature, -1);

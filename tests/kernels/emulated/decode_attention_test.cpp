@@ -150,14 +150,20 @@ TEST_P(DecodeAttentionPath, PartsAreWeighedByTheirMaxima)
     EXPECT_LT(relativeError(run(p, GetParam()), reference(in)), 6e-3);
 }
 
-TEST(DecodeAttentionWorkspace, IsNeededBySplitSequencesAlone)
+cuda::DecodeAttentionProblem sizesOf(std::int64_t batch, std::int64_t capacity)
 {
     cuda::DecodeAttentionProblem p;
-    p.batch = 128;
+    p.batch = batch;
     p.heads = 12;
     p.keyValueHeads = 2;
     p.dim = 128;
-    p.capacity = 200;
+    p.capacity = capacity;
+    return p;
+}
+
+TEST(DecodeAttentionWorkspace, IsNeededBySplitSequencesAlone)
+{
+    cuda::DecodeAttentionProblem p = sizesOf(128, 200);
     EXPECT_EQ(cuda::decodeAttentionWorkspace(p, 132), 0u);
     p.batch = 1;
     p.capacity = 65536;
@@ -166,12 +172,7 @@ TEST(DecodeAttentionWorkspace, IsNeededBySplitSequencesAlone)
 
 TEST(DecodeAttentionWorkspace, LargeCachesAreCutIntoFewParts)
 {
-    cuda::DecodeAttentionProblem p;
-    p.batch = 128;
-    p.heads = 12;
-    p.keyValueHeads = 2;
-    p.dim = 128;
-    p.capacity = 65536;
+    cuda::DecodeAttentionProblem p = sizesOf(128, 65536);
     EXPECT_EQ(cuda::decodeAttentionWorkspace(p, 132), 128u * 12 * 8 * 130 * 4);
     postnas::emulation::warpGroups = false;
     EXPECT_EQ(cuda::decodeAttentionWorkspace(p, 132), 128u * 12 * 32 * 130 * 4);
