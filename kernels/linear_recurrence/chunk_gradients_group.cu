@@ -18,7 +18,7 @@ template <int Key, bool Delta> class GroupGradients : GradientsBlock<Key, Delta>
     using Base::kArrived, Base::kAttention, Base::kDone, Base::kGates, Base::kGradO, Base::kGradV, Base::kGroups, Base::kKey, Base::kKeysArrived,
         Base::kKeysRead, Base::kKeyTile, Base::kKeyWidth, Base::kNew, Base::kOwn, Base::kQuery, Base::kRead, Base::kRowsThere, Base::kSquaresRead,
         Base::kSquaresThere, Base::kStage, Base::kStages, Base::kState, Base::kStateGradient, Base::kSums, Base::kSystem, Base::kTaken,
-        Base::kTogether, Base::kTotals;
+        Base::kTakenForSquares, Base::kTogether, Base::kTotals;
     using typename Base::Keys;
 
 public:
@@ -54,6 +54,13 @@ private:
     __device__ int squareAt(int at) const { return Square::at(warp * 16 + lane / 8 % 2 * 8 + lane % 8, at + lane / 16 * 8); }
     __device__ int mirroredAt(int at) const { return Square::at(at + lane / 16 * 8 + lane % 8, warp * 16 + lane / 8 % 2 * 8); }
 
+    /// compute-sanitizer's racecheck holds reads for finished only when the reader has waited since.
+    __device__ __forceinline__ void arriveAfterReads(int barrier, int threads)
+    {
+        barrierSync(kOwn + group, 128);
+        barrierArrive(barrier, threads);
+    }
+
     template <Role role> __device__ __forceinline__ void multiply()
     {
         int turn = 0;
@@ -78,9 +85,7 @@ private:
             for (int s = 0; s < slices; ++s) {
                 barrierSync(kArrived + turn, kTogether + 32);
                 multiplySlice<role>(x, products, states, shared + turn * kStage);
-                // compute-sanitizer's racecheck holds reads before an arrival for finished only after a wait.
-                barrierSync(kOwn + group, 128);
-                barrierArrive(kRead + turn, kTogether + 32);
+                arriveAfterReads(kRead + turn, kTogether + 32);
                 turn = turn + 1 == kStages ? 0 : turn + 1;
             }
             barrierSync(kKeysArrived, kTogether + 32);
@@ -88,7 +93,7 @@ private:
                 finishGiven(x, states);
             else
                 finishSquare<role>(x, products, any);
-            barrierArrive(kKeysRead, kTogether + 32);
+            arriveAfterReads(kKeysRead, kTogether + 32);
             any = true;
         });
         if (role != Role::Given && any)
@@ -230,7 +235,8 @@ private:
             storeResultRows<Key>(
                 x, static_cast<Element16*>(out.q) + (first * p.heads + head) * p.keyDim, p.heads * p.keyDim, token(0), rows, p.keyDim);
         } else {
-            barrierSync(kSquaresRead, 256);
+            if (kTakenForSquares)
+                barrierSync(kSquaresRead, 256);
             auto* to = reinterpret_cast<uint4*>(shared + kTaken) + warp * 32 + lane;
 #pragma unroll
             for (int n = 0; n < Key / 8; n += 2)
@@ -262,8 +268,8 @@ private:
         groupCommit();
         groupWait<0>();
         settle(x);
-        if (Delta)
-            barrierSync(kSquaresRead, 256);
+        if (kTakenForSquares)
+            arriveAfterReads(kSquaresRead, 256);
         sum[0] = sum[1] = 0;
         addToSums(sum, x, kKey);
         sum[0] = -sum[0];
@@ -293,7 +299,7 @@ private:
         }
         if (warp == 0)
             sumGates();
-        barrierArrive(kDone, kTogether);
+        arriveAfterReads(kDone, kTogether);
         storeResultRows<Key>(x, static_cast<Element16*>(out.k) + (first * p.heads + head) * p.keyDim, p.heads * p.keyDim, token(0), rows, p.keyDim);
     }
 

@@ -15,12 +15,16 @@ public:
     /// Tiles of a stage.
     static constexpr int kGradO = 0, kNew = kSquare, kGradV = 2 * kSquare, kState = (Delta ? 3 : 2) * kSquare, kStateGradient = kState + kKeyTile,
                          kStage = kStateGradient + kKeyTile;
-    /// Tiles of a chunk; T, when it is handed over, takes the place of the squares.
+    /// Tiles of a chunk.
     static constexpr int kQuery = kStages * kStage, kKey = kQuery + kKeyTile, kAttention = kKey + kKeyTile, kSystem = kAttention + kSquare,
-                         kTaken = kAttention, kGates = kAttention + (Delta ? 2 : 1) * kSquare, kSums = kGates + 4 * kTokens * 4,
+                         kSquaresEnd = kAttention + (Delta ? 2 : 1) * kSquare;
+    /// T, when it is handed over, takes the place of the squares where shared memory has no other.
+    static constexpr bool kTakenForSquares = Delta && Key > 96;
+    static constexpr int kTakenBytes = kTokens * Key * 2, kTaken = kTakenForSquares ? kAttention : kSquaresEnd,
+                         kGates = kSquaresEnd + (Delta && !kTakenForSquares ? kTakenBytes : 0), kSums = kGates + 4 * kTokens * 4,
                          kTotals = kSums + 3 * kTokens * 4;
     static constexpr int kGroups = Delta ? 3 : 2, kTogether = kGroups * 128;
-    static_assert(!Delta || kTokens * Key * 2 <= 2 * kSquare);
+    static_assert(!kTakenForSquares || kTakenBytes <= 2 * kSquare);
 
     /// Named barriers. Tiles of a stage or a chunk are there, and have been read; both squares are there, and have been read; T and the sums of
     /// rows are there; nothing of a chunk is needed any more.

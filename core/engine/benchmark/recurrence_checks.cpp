@@ -134,7 +134,7 @@ std::vector<Subject> subjects()
         out.push_back(subject({1, 150, 2, 96, 80}, {Decay::Channel, delta}));
         out.push_back(subject({1, 129, 1, 256, 64}, {Decay::Head, delta}));
         out.push_back(subject({1, 70, 1, 256, 64}, {Decay::Channel, delta}));
-        out.push_back(subject({1, 1100, 1, 64, 32}, {Decay::Head, delta}));
+        out.push_back(subject({9, 1100, 1, 64, 32}, {Decay::Head, delta})); // more chunks than multiprocessors
         out.push_back(subject({1, 140, 1, 64, 48}, {Decay::Head, delta, 30}));
         out.push_back(subject({1, 140, 1, 64, 48}, {Decay::Channel, delta, 30}));
         out.push_back(subject({1, 133, 2, 96, 64}, {Decay::None, delta}));
