@@ -13,16 +13,18 @@ struct RecurrenceSizes {
     std::int64_t batch = 0, length = 0, heads = 0, keyDim = 0, valueDim = 0;
     bool decayPerChannel = false;
     bool delta = false;
+    bool removalKey = false; ///< a key of its own for what the delta rule removes
 };
 
 /// Throws c10::Error naming the tensor whose shape, type or device does not fit.
 RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
-                                const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState);
+                                const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState,
+                                const std::optional<at::Tensor>& removalKey);
 
 /// How CUDA computes a recurrence.
 enum class RecurrencePath {
     Chunks, ///< on the tensor cores, 64 tokens at a time: bfloat16, 8 tokens or more, widths that are multiples of 8; with delta and a decay per
-            ///< channel keys of at most 192
+            ///< channel keys of at most 192; with a removal key a decay per channel and keys of at most 128
     Tokens, ///< token by token in float32
     Cpu     ///< on the CPU, with copies: float64, and keys wider than 256
 };
@@ -30,27 +32,31 @@ RecurrencePath cudaRecurrencePath(const RecurrenceSizes& sizes, at::ScalarType t
 
 /// (o, final state)
 using RecurrenceResult = std::tuple<at::Tensor, at::Tensor>;
-/// Gradients of q, k, v, g, beta and the initial state; undefined where there was no input.
-using RecurrenceBackwardResult = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+/// Gradients of q, k, v, g, beta, the initial state and the removal key; undefined where there was no input.
+using RecurrenceBackwardResult = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 RecurrenceResult linearRecurrenceCpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
-                                     const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, double scale);
+                                     const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, double scale,
+                                     const std::optional<at::Tensor>& removalKey);
 RecurrenceBackwardResult linearRecurrenceBackwardCpu(const std::optional<at::Tensor>& gradO, const std::optional<at::Tensor>& gradFinalState,
                                                      const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                                      const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
-                                                     const std::optional<at::Tensor>& initialState, double scale);
+                                                     const std::optional<at::Tensor>& initialState, double scale,
+                                                     const std::optional<at::Tensor>& removalKey);
 
 /// The recurrence of packed sequences, one after the other through the operators above; any device. `starts` as in operators.h.
 RecurrenceResult packedRecurrenceOneByOne(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
                                           const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts,
-                                          double scale);
+                                          double scale, const std::optional<at::Tensor>& removalKey);
 RecurrenceBackwardResult packedRecurrenceBackwardOneByOne(const std::optional<at::Tensor>& gradO, const std::optional<at::Tensor>& gradFinalState,
                                                           const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                                           const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
-                                                          const std::optional<at::Tensor>& initialState, const at::Tensor& starts, double scale);
+                                                          const std::optional<at::Tensor>& initialState, const at::Tensor& starts, double scale,
+                                                          const std::optional<at::Tensor>& removalKey);
 /// Throws c10::Error where the shapes, or the starts, do not fit.
 RecurrenceSizes checkPackedRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
-                                      const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts);
+                                      const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts,
+                                      const std::optional<at::Tensor>& removalKey);
 
 /// y = causal convolution of x; kernels per token [batch, length, channels, taps] or shared [channels, taps].
 at::Tensor causalConvolutionCpu(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history);

@@ -21,6 +21,7 @@ struct RecurrenceProblem {
     bool gatePerChannel = false;
     const float* beta = nullptr;         ///< [batch, length, heads]; null: no delta correction
     const float* initialState = nullptr; ///< [batch, heads, key, value]; null: zeros
+    const void* removalKey = nullptr;    ///< as k; null: k itself is what the delta correction reads along
     float scale = 1;
     /// Packed sequences: batch is 1, and sequence s has the tokens starts[s] to starts[s + 1]; on the device, [sequences + 1]. States are
     /// [sequences, heads, key, value] then. Null: each row of the batch is a sequence.
@@ -38,6 +39,7 @@ struct RecurrenceGradients {
     float* g = nullptr;
     float* beta = nullptr;
     float* initialState = nullptr; ///< may be null
+    float* removalKey = nullptr;
 };
 
 /// Key widths that the kernels can hold; others take the slow path through the CPU.
@@ -47,7 +49,7 @@ inline constexpr std::int64_t kMaxKeyDim = 256;
 cudaError_t launchRecurrenceForward(const RecurrenceProblem& problem, void* o, float* finalState, cudaStream_t stream);
 
 /// Whether the chunked kernels can take it: bfloat16, key width a multiple of 8 up to 256, value width a multiple of 8, arrays on
-/// 16 bytes. They use the tensor cores and are the fast path; sums and states stay float32, products are of bfloat16 numbers.
+/// 16 bytes; with a removal key a decay of each channel and a key width up to 128. They use the tensor cores and are the fast path; sums and states stay float32, products are of bfloat16 numbers.
 bool chunkedCanTake(const RecurrenceProblem& problem);
 /// Bytes of scratch memory of the chunked forward pass, on 16 bytes.
 std::size_t chunkedForwardWorkspace(const RecurrenceProblem& problem);
@@ -65,6 +67,7 @@ struct ChunkedGradients {
     float* g = nullptr;            ///< as the problem's g
     float* beta = nullptr;
     float* initialState = nullptr; ///< may be null
+    void* removalKey = nullptr;    ///< bfloat16
 };
 /// Bytes of scratch memory of the chunked backward pass, on 16 bytes; the states of all chunks are kept in it.
 std::size_t chunkedBackwardWorkspace(const RecurrenceProblem& problem);

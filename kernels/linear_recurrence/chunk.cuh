@@ -6,7 +6,7 @@
 //   R = diag(beta) (V - exp(G) K S)               N = X R  (without delta: N = V)
 //   O = scale exp(G) Q S + A N                    S' = exp(G_C) S + (exp(G_C - G) K)^T N
 // (the "UT transform" of arXiv 2406.06484 with the decay of arXiv 2412.06464; X is applied to R instead of being folded into K and V,
-// so that only X has to be stored). All exponents are at most zero, so nothing overflows however strong the decay is.
+// so that only X has to be stored). With a removal key, row i of M has r_i instead of k_i, and R reads exp(G) r. All exponents are at most zero, so nothing overflows however strong the decay is.
 #pragma once
 
 #include <cstdint>
@@ -70,7 +70,7 @@ struct Scratch {
     Element16* attention = nullptr;    ///< A [chunk, head, 64, 64]
     float* gates = nullptr;            ///< [chunk, head, 4, 64]
     Element16* queryIn = nullptr;      ///< decay per channel: exp(G) q, [token, head, key]
-    Element16* keyIn = nullptr;        ///< exp(G) k; delta only
+    Element16* keyIn = nullptr;        ///< exp(G) k, or of the removal key; delta only
     Element16* keyOut = nullptr;       ///< exp(G_C - G) k
     float* channelDecay = nullptr;     ///< exp(G_C) [chunk, head, key]
 };
@@ -118,6 +118,8 @@ __device__ __forceinline__ void packPair(std::uint32_t (&a)[4], const float (&le
     a[2] = pack<Element16>(right[0], right[1]);
     a[3] = pack<Element16>(right[2], right[3]);
 }
+
+constexpr int kMaxRemovalKey = 128; ///< with a removal key
 
 /// Calls f with the smallest key width that kernels are made for and that holds keyDim, as an integral constant.
 template <int Largest = 256, typename F>

@@ -223,7 +223,16 @@ __global__ void __launch_bounds__(256, Blocks) gradientsKernel(RecurrenceProblem
     Gradients(p, scratch, backward, out, shared).run();
 }
 
-/// One block for each chunk and head.
+/// One block for each chunk and head, so many on a multiprocessor.
+template <typename G, int Blocks>
+cudaError_t launchGradientsKernel(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& out,
+                                  cudaStream_t stream)
+{
+    return launch(gradientsKernel<G, Blocks>, dim3(unsigned(chunkCount(p)), unsigned(p.heads)), dim3(G::kThreads), G::kBytes, stream, p, scratch,
+                  backward, out);
+}
+
+/// With the kernel of the problem's key width.
 template <template <int, bool> class Gradients>
 cudaError_t launchGradientsOf(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward, const ChunkedGradients& out,
                               cudaStream_t stream)
@@ -231,9 +240,7 @@ cudaError_t launchGradientsOf(const RecurrenceProblem& p, const Scratch& scratch
     return forKeyWidth(p.keyDim, [&](auto width) {
         const auto run = [&](auto delta) {
             constexpr int kBlocks = !decltype(delta)::value && decltype(width)::value <= 128 ? 2 : 1;
-            using G = Gradients<decltype(width)::value, decltype(delta)::value>;
-            return launch(gradientsKernel<G, kBlocks>, dim3(unsigned(chunkCount(p)), unsigned(p.heads)), dim3(G::kThreads), G::kBytes, stream, p,
-                          scratch, backward, out);
+            return launchGradientsKernel<Gradients<decltype(width)::value, decltype(delta)::value>, kBlocks>(p, scratch, backward, out, stream);
         };
         return p.beta ? run(std::true_type()) : run(std::false_type());
     });

@@ -1,7 +1,7 @@
 // The gradients of chunk_gradients.cu where each channel has its own decay. D depends on the channel then, so dA and dM are kept without it, and
 // the products with queries and keys go level by level (chunk_channels.cuh): with W a square's numbers of one level, mirrored at the diagonal,
-//   x = f (W (f y)),   y_t = k_t for earlier and q_t for later tokens (dM: k_t for both)
-// holds the part of dQ (dM: T) for later tokens and that of P for earlier ones.
+//   x = f (W (f y)),   y_t = k_t for earlier and q_t for later tokens (dM: k_t or the removal key for later ones)
+// holds the part of dQ (dM: T) for later tokens and that of P for earlier ones. With a removal key T is its gradient and P that of k, else k has both.
 #include "kernels/linear_recurrence/chunk_gradients.cuh"
 
 namespace postnas::ops::cuda::chunk {
@@ -11,7 +11,7 @@ constexpr int kStages = 2, kUnrollApart = 2;
 constexpr float kFar = 40; ///< powers of two that one factor may be away from one
 constexpr int larger(int a, int b) { return a > b ? a : b; }
 
-template <int Key, bool Delta>
+template <int Key, bool Delta, bool Removal>
 class ChannelGradients : ChunkGradients<Key, Delta, kStages> {
     using Base = ChunkGradients<Key, Delta, kStages>;
     using typename Base::Rows;
@@ -26,8 +26,8 @@ class ChannelGradients : ChunkGradients<Key, Delta, kStages> {
     static constexpr int kOwnStride = 24, kOwnTile = 16 * kOwnStride * 2, kOwn = (Delta ? 3 : 2) * kOwnTile,
                          kDecayed = larger(2 * kSquares * kKeyTile, 8 * kOwn);
     static constexpr int kSums = 0, kGates = kSums + kTokens * kSumStride<Key> * 4, kTotals = kGates + (Delta ? kTokens * 4 : 0),
-                         kStagesAt = kTotals + 4 * Key * 4, kQuery = kStagesAt, kKey = kQuery + kKeyTile, kAttention = kKey + kKeyTile,
-                         kSystem = kAttention + kSquare, kDecayedAt = kAttention + kSquares * kSquare, kEnds = kDecayedAt;
+                         kStagesAt = kTotals + 4 * Key * 4, kQuery = kStagesAt, kKey = kQuery + kKeyTile, kRemoval = Removal ? kKey + kKeyTile : kKey,
+                         kAttention = kRemoval + kKeyTile, kSystem = kAttention + kSquare, kDecayedAt = kAttention + kSquares * kSquare, kEnds = kDecayedAt;
 
 public:
     using Base::kThreads;
@@ -42,6 +42,8 @@ public:
         this->multiplyValues(kStagesAt);
         copyKeys(kQuery, p.q);
         copyKeys(kKey, p.k);
+        if (Removal)
+            copyKeys(kRemoval, p.removalKey);
         copyChannels<Key, kThreads>(p, first, head, rows, floats(kSums));
         commitCopies();
         // With a decay of each channel D is put in later, where the channel is known.
@@ -110,7 +112,7 @@ private:
                     const std::uint32_t factor = pack<Element16>(f.x, f.y), key = multiplyPairs(pair(kKey, n, e), factor);
                     pair(kDecayedAt + l * kSquares * kKeyTile, n, e) = later ? multiplyPairs(pair(kQuery, n, e), factor) : key;
                     if (Delta)
-                        pair(kDecayedAt + (l * kSquares + 1) * kKeyTile, n, e) = key;
+                        pair(kDecayedAt + (l * kSquares + 1) * kKeyTile, n, e) = Removal && later ? multiplyPairs(pair(kRemoval, n, e), factor) : key;
                 }
         }
         __syncthreads();
@@ -247,7 +249,7 @@ private:
                 put(own(0) + to, multiplyPairs(key, pack<Element16>(back[m][i].x, back[m][i].y)));
                 put(own(1) + to, multiplyPairs(pair(kQuery, at + m, 2 * i), forth));
                 if (Delta)
-                    put(own(2) + to, multiplyPairs(key, forth));
+                    put(own(2) + to, multiplyPairs(Removal ? pair(kRemoval, at + m, 2 * i) : key, forth));
             }
         __syncwarp();
         multiplyOwn(x.later, w[0].below, own(0));
@@ -294,7 +296,7 @@ private:
                     const int to = ownAt(r, c, e, m);
                     put(own(0) + to, isLater(e, level) ? multiplyPairs(pair(kQuery, at + m, e), factor) : key);
                     if (Delta)
-                        put(own(1) + to, key);
+                        put(own(1) + to, Removal && isLater(e, level) ? multiplyPairs(pair(kRemoval, at + m, e), factor) : key);
                 }
             __syncwarp();
 #pragma unroll
@@ -337,10 +339,18 @@ private:
 #pragma unroll
             for (int e = 0; e < 4; e += 2) {
                 const float2 q = unpack<Element16>(pair(kQuery, n, e)), k = unpack<Element16>(pair(kKey, n, e));
-                *reinterpret_cast<float2*>(floats(kSums) + token(e) * kSumStride<Key> + channel(n, 0)) = {
-                    q.x * fromState[n][e] + k.x * (taken[n][e] - given[n][e]), q.y * fromState[n][e + 1] + k.y * (taken[n][e + 1] - given[n][e + 1])};
+                auto& gate = *reinterpret_cast<float2*>(floats(kSums) + token(e) * kSumStride<Key> + channel(n, 0));
+                if constexpr (Removal) {
+                    const float2 removal = unpack<Element16>(pair(kRemoval, n, e));
+                    gate = {q.x * fromState[n][e] + removal.x * taken[n][e] - k.x * given[n][e],
+                            q.y * fromState[n][e + 1] + removal.y * taken[n][e + 1] - k.y * given[n][e + 1]};
+                    pair(kKey, n, e) = pack<Element16>(given[n][e], given[n][e + 1]);
+                    pair(kRemoval, n, e) = pack<Element16>(taken[n][e], taken[n][e + 1]);
+                } else {
+                    gate = {q.x * fromState[n][e] + k.x * (taken[n][e] - given[n][e]), q.y * fromState[n][e + 1] + k.y * (taken[n][e + 1] - given[n][e + 1])};
+                    pair(kKey, n, e) = pack<Element16>(given[n][e] + taken[n][e], given[n][e + 1] + taken[n][e + 1]);
+                }
                 pair(kQuery, n, e) = pack<Element16>(fromState[n][e], fromState[n][e + 1]);
-                pair(kKey, n, e) = pack<Element16>(given[n][e] + taken[n][e], given[n][e + 1] + taken[n][e + 1]);
             }
         if (out.g != nullptr)
             this->eachStateProduct([&](int key, float sum) {
@@ -350,6 +360,8 @@ private:
         __syncthreads();
         storeKeys(kQuery, out.q);
         storeKeys(kKey, out.k);
+        if (Removal)
+            storeKeys(kRemoval, out.removalKey);
         if (out.g == nullptr)
             return;
         using Runs = ChannelRuns<Key, kThreads>;
@@ -381,12 +393,18 @@ private:
     }
 };
 
+template <int Key, bool Delta> using GradientsPerChannel = ChannelGradients<Key, Delta, false>;
+
 } // namespace
 
 cudaError_t launchGradientsPerChannel(const RecurrenceProblem& p, const Scratch& scratch, const BackwardScratch& backward,
                                       const ChunkedGradients& out, cudaStream_t stream)
 {
-    return launchGradientsOf<ChannelGradients>(p, scratch, backward, out, stream);
+    if (p.removalKey)
+        return forKeyWidth<kMaxRemovalKey>(p.keyDim, [&](auto width) {
+            return launchGradientsKernel<ChannelGradients<decltype(width)::value, true, true>, 1>(p, scratch, backward, out, stream);
+        });
+    return launchGradientsOf<GradientsPerChannel>(p, scratch, backward, out, stream);
 }
 
 } // namespace postnas::ops::cuda::chunk

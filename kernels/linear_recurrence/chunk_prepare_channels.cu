@@ -9,11 +9,12 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
 
-/// The products wait in registers until nothing reads the tiles any more, and then take their place.
-template <int Key>
+/// The products wait in registers until nothing reads the tiles any more, and then take their place. Removal: the delta rule reads along a key of
+/// its own.
+template <int Key, bool Removal>
 struct Layout {
     static constexpr int kTileStride = Key + 8, kTile = kTokens * kTileStride * 2, kSquare = kTokens * kSquareStride * 2;
-    static constexpr int kQuery = 0, kKey = kTile, kSums = 2 * kTile, kGates = kSums + kTokens * kSumStride<Key> * 4,
+    static constexpr int kQuery = 0, kKey = kTile, kRemoval = Removal ? 2 * kTile : kKey, kSums = kRemoval + kTile, kGates = kSums + kTokens * kSumStride<Key> * 4,
                          kEnds = kGates + 4 * kTokens * 4, kBytes = kEnds + 4 * Key * 4;
     static constexpr int kAttention = kQuery, kInverse = kKey, kSystem = kSums;
     static_assert(kSquare <= kTile && kTokens * kSystemStride <= kTokens * kSumStride<Key>);
@@ -24,10 +25,10 @@ struct Products {
     float attention[2][4] = {}, system[2][4] = {};
 };
 
-template <int Key, bool Delta>
+template <int Key, bool Delta, bool Removal>
 class Prepare {
 public:
-    using L = Layout<Key>;
+    using L = Layout<Key, Removal>;
 
     __device__ Prepare(const RecurrenceProblem& problem, const Scratch& scratchArrays, unsigned char* memory)
         : p(problem), scratch(scratchArrays), shared(memory), chunk(blockIdx.x), head(blockIdx.y), slot(chunk * problem.heads + head),
@@ -46,6 +47,9 @@ public:
         const std::int64_t offset = (first * p.heads + head) * p.keyDim, stride = p.heads * p.keyDim;
         copyTile<kThreads>(tile(L::kQuery), L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.q) + offset, stride, rows, int(p.keyDim));
         copyTile<kThreads>(tile(L::kKey), L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.k) + offset, stride, rows, int(p.keyDim));
+        if (Removal)
+            copyTile<kThreads>(tile(L::kRemoval), L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.removalKey) + offset, stride, rows,
+                               int(p.keyDim));
         copyChannels<Key, kThreads>(p, first, head, rows, floats(L::kSums));
         commitCopies();
         gates();
@@ -119,7 +123,7 @@ private:
             store(scratch.queryIn + at, query, in);
             store(scratch.keyOut + at, key, out);
             if (Delta)
-                store(scratch.keyIn + at, key, in);
+                store(scratch.keyIn + at, *reinterpret_cast<const uint4*>(tile(L::kRemoval) + row * L::kTileStride + column), in);
         }
         for (int column = int(threadIdx.x); column < p.keyDim; column += kThreads)
             scratch.channelDecay[slot * p.keyDim + column] = powerOfTwo(*sumsAt(kTokens - 1, column));
@@ -177,9 +181,11 @@ private:
     {
 #pragma unroll 2
         for (int kk = 0; kk < Key; kk += 16) {
-            std::uint32_t query[4], key[4], f[4], left[4], right[4];
+            std::uint32_t query[4], key[4], removal[4], f[4], left[4], right[4];
             load(query, L::kQuery, row, kk);
             load(key, L::kKey, row, kk);
+            if (Removal)
+                load(removal, L::kRemoval, row, kk);
 #pragma unroll
             for (int level = First; level >= Second; level /= 2) {
                 Products& to = level == First ? first : second;
@@ -187,8 +193,10 @@ private:
                 scaled(left, query, f);
                 scaled(right, key, f);
                 add(to.attention, left, right);
+                if (Removal)
+                    scaled(left, removal, f);
                 if (Delta)
-                    add(to.system, right, right);
+                    add(to.system, Removal ? left : right, right);
             }
             if (Itself)
                 add(itself.attention, query, key);
@@ -227,7 +235,7 @@ private:
             scaled(left, x, f);
             add(out.attention, left, right);
             if (Delta) {
-                load(x, L::kKey, row, kk);
+                load(x, L::kRemoval, row, kk);
                 scaled(left, x, f);
                 add(out.system, left, right);
             }
@@ -279,24 +287,26 @@ private:
     int warp, r, c;
 };
 
-template <int Key, bool Delta>
+template <int Key, bool Delta, bool Removal>
 __global__ void __launch_bounds__(kThreads, Delta || Key > 128 ? 1 : 3) prepareChannelsKernel(RecurrenceProblem p, Scratch scratch)
 {
     POSTNAS_SHARED_MEMORY(shared);
-    Prepare<Key, Delta>(p, scratch, shared).run();
+    Prepare<Key, Delta, Removal>(p, scratch, shared).run();
 }
 
-template <int Key, bool Delta>
+template <int Key, bool Delta, bool Removal = false>
 cudaError_t prepareChannels(const RecurrenceProblem& p, const Scratch& scratch, cudaStream_t stream)
 {
     const dim3 grid(unsigned(chunkCount(p)), unsigned(p.heads));
-    return launch(prepareChannelsKernel<Key, Delta>, grid, dim3(kThreads), Layout<Key>::kBytes, stream, p, scratch);
+    return launch(prepareChannelsKernel<Key, Delta, Removal>, grid, dim3(kThreads), Layout<Key, Removal>::kBytes, stream, p, scratch);
 }
 
 } // namespace
 
 cudaError_t launchPrepareChannels(const RecurrenceProblem& p, const Scratch& scratch, cudaStream_t stream)
 {
+    if (p.removalKey)
+        return forKeyWidth<kMaxRemovalKey>(p.keyDim, [&](auto width) { return prepareChannels<decltype(width)::value, true, true>(p, scratch, stream); });
     return forKeyWidth(p.keyDim, [&](auto width) {
         constexpr int kKey = decltype(width)::value;
         return p.beta ? prepareChannels<kKey, true>(p, scratch, stream) : prepareChannels<kKey, false>(p, scratch, stream);

@@ -81,11 +81,13 @@ template <typename Scalar, Decay D>
 struct Token {
     const Scalar* q;
     const Scalar* k;
+    const Scalar* removal;
     const Scalar* decay;
     Scalar headDecay;
 
     POSTNAS_INLINE Token(const RecurrenceInputs<Scalar>& in, std::int64_t index)
-        : q(in.q + index * in.keyDim), k(in.k + index * in.keyDim), decay(nullptr), headDecay(1)
+        : q(in.q + index * in.keyDim), k(in.k + index * in.keyDim),
+          removal((in.removalKey ? in.removalKey : in.k) + index * in.keyDim), decay(nullptr), headDecay(1)
     {
         if constexpr (D == Decay::PerChannel)
             decay = in.decay + index * in.keyDim;
@@ -101,7 +103,7 @@ struct Token {
     }
 };
 
-/// v - S'^T k, the error that the delta rule writes.
+/// v - S'^T r, the error that the delta rule writes.
 template <typename Scalar, int Bytes, Decay D>
 POSTNAS_INLINE Row<Scalar, Bytes, kTileColumns> deltaError(const Token<Scalar, D>& token, const Scalar* state, std::int64_t keyDim,
                                                            const Row<Scalar, Bytes, kTileColumns>& v)
@@ -109,7 +111,7 @@ POSTNAS_INLINE Row<Scalar, Bytes, kTileColumns> deltaError(const Token<Scalar, D
     using R = Row<Scalar, Bytes, kTileColumns>;
     R prediction = R::zero();
     for (std::int64_t i = 0; i < keyDim; ++i)
-        prediction.add(token.at(i) * token.k[i], R::load(state + i * kTileColumns));
+        prediction.add(token.at(i) * token.removal[i], R::load(state + i * kTileColumns));
     return v.minus(prediction);
 }
 
@@ -177,6 +179,7 @@ POSTNAS_INLINE void backwardToken(const RecurrenceInputs<Scalar>& in, const Recu
     const std::int64_t keyDim = in.keyDim;
     Scalar* gradQ = grad.q + index * keyDim;
     Scalar* gradK = grad.k + index * keyDim;
+    Scalar* gradRemoval = (grad.removalKey ? grad.removalKey : grad.k) + index * keyDim;
 
     R gradO = R::zero();
     if (grad.gradO) {
@@ -214,11 +217,11 @@ POSTNAS_INLINE void backwardToken(const RecurrenceInputs<Scalar>& in, const Recu
         gradPrediction *= Scalar(-1);
         for (std::int64_t i = 0; i < keyDim; ++i) {
             R row = R::load(gradState + i * kTileColumns);
-            row.add(token.k[i], gradPrediction);
+            row.add(token.removal[i], gradPrediction);
             R decayed = R::load(before + i * kTileColumns);
             if constexpr (D != Decay::None)
                 decayed *= token.at(i);
-            gradK[i] += decayed.dot(gradPrediction);
+            gradRemoval[i] += decayed.dot(gradPrediction);
             if constexpr (D == Decay::PerChannel)
                 grad.g[index * keyDim + i] += row.dot(decayed);
             else if constexpr (D == Decay::PerHead)

@@ -3,7 +3,7 @@
 //
 // Per head, with a_t = exp(g_t) and an optional delta correction:
 //   S' = diag(a_t) S_{t-1};   u_t = v_t                       without beta
-//                             u_t = beta_t (v_t - S'^T k_t)   with beta
+//                             u_t = beta_t (v_t - S'^T r_t)   with beta, where r_t is k_t unless there is a removal key
 //   S_t = S' + k_t u_t^T;     o_t = scale * S_t^T q_t
 // The columns of S (value channels) do not depend on one another, so the work is cut into tiles of columns that stay in
 // the cache while time runs.
@@ -28,6 +28,7 @@ struct RecurrenceInputs {
     const Scalar* decay = nullptr;        ///< exp(g): [batch, length, heads] or [batch, length, heads, key]; null without
     const Scalar* beta = nullptr;         ///< [batch, length, heads]; null: no delta correction
     const Scalar* initialState = nullptr; ///< [batch, heads, key, value]; null: zeros
+    const Scalar* removalKey = nullptr;   ///< [batch, length, heads, key]; null: k
     Scalar scale = 1;
 };
 
@@ -48,6 +49,7 @@ struct RecurrenceGradients {
     Scalar* g = nullptr; ///< of the log decay, shaped as `decay`
     Scalar* beta = nullptr;
     Scalar* initialState = nullptr; ///< may be null
+    Scalar* removalKey = nullptr;   ///< null without one
 };
 
 /// Columns of one tile.

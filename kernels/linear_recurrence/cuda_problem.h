@@ -26,13 +26,14 @@ inline at::Tensor workspaceOf(std::size_t bytes, const at::Tensor& like)
 
 /// Contiguous tensors of one call and the problem that points into them.
 struct Prepared {
-    at::Tensor q, k, v, g, beta, initialState;
+    at::Tensor q, k, v, g, beta, initialState, removalKey;
     RecurrenceProblem problem;
 
     Prepared(const RecurrenceSizes& s, const at::Tensor& qIn, const at::Tensor& kIn, const at::Tensor& vIn, const std::optional<at::Tensor>& gIn,
-             const std::optional<at::Tensor>& betaIn, const std::optional<at::Tensor>& stateIn, double scale, at::ScalarType type)
+             const std::optional<at::Tensor>& betaIn, const std::optional<at::Tensor>& stateIn, double scale,
+             const std::optional<at::Tensor>& removalKeyIn, at::ScalarType type)
         : q(packed(qIn.to(type))), k(packed(kIn.to(type))), v(packed(vIn.to(type))), g(float32(gIn)),
-          beta(float32(betaIn)), initialState(float32(stateIn))
+          beta(float32(betaIn)), initialState(float32(stateIn)), removalKey(removalKeyIn ? packed(removalKeyIn->to(type)) : at::Tensor())
     {
         problem.batch = s.batch;
         problem.length = s.length;
@@ -47,6 +48,7 @@ struct Prepared {
         problem.gatePerChannel = s.decayPerChannel;
         problem.beta = floats(beta);
         problem.initialState = floats(initialState);
+        problem.removalKey = removalKey.defined() ? removalKey.const_data_ptr() : nullptr;
         problem.scale = static_cast<float>(scale);
     }
 };
@@ -59,10 +61,11 @@ inline RecurrenceBackwardResult backwardInChunks(const Prepared& p, const at::Te
     // The kernels write everything but the gradients of tokens that no packed sequence has.
     const bool gaps = p.problem.starts != nullptr;
     const auto like = [&](const at::Tensor& t) { return !t.defined() ? at::Tensor() : gaps ? at::zeros_like(t) : at::empty_like(t); };
-    RecurrenceBackwardResult out{like(p.q), like(p.k), like(p.v), like(p.g), like(p.beta), like(p.initialState)};
-    const auto& [q, k, v, g, beta, state] = out;
+    RecurrenceBackwardResult out{like(p.q), like(p.k), like(p.v), like(p.g), like(p.beta), like(p.initialState), like(p.removalKey)};
+    const auto& [q, k, v, g, beta, state, removalKey] = out;
     const ChunkedGradients gradients{upstream.const_data_ptr(), floats(upstreamState), q.mutable_data_ptr(), k.mutable_data_ptr(),
-                                           v.mutable_data_ptr(), mutableFloats(g), mutableFloats(beta), mutableFloats(state)};
+                                           v.mutable_data_ptr(), mutableFloats(g), mutableFloats(beta), mutableFloats(state),
+                                           removalKey.defined() ? removalKey.mutable_data_ptr() : nullptr};
     const at::Tensor workspace = workspaceOf(chunkedBackwardWorkspace(p.problem), p.v);
     check(launchChunkedBackward(p.problem, gradients, workspace.mutable_data_ptr(), c10::cuda::getCurrentCUDAStream()),
                 "linear recurrence in chunks, backward");

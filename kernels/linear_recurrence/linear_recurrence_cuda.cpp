@@ -19,9 +19,9 @@ using OptionalTensor = std::optional<Tensor>;
 using cuda::as, cuda::backwardInChunks, cuda::packed, cuda::Prepared, cuda::workspaceOf;
 
 RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta,
-                         const OptionalTensor& initialState, double scale)
+                         const OptionalTensor& initialState, double scale, const OptionalTensor& removalKey)
 {
-    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState);
+    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState, removalKey);
     const c10::cuda::CUDAGuard guard(v.device());
     const RecurrencePath path = cudaRecurrencePath(s, v.scalar_type());
     if (path == RecurrencePath::Cpu) {
@@ -29,12 +29,12 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
         static const auto op = c10::Dispatcher::singleton()
                                    .findSchemaOrThrow("postnas::linear_recurrence", "")
                                    .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
-                                                           const OptionalTensor&, const OptionalTensor&, double)>();
-        const auto [o, state] =
-            op.call(q.cpu(), k.cpu(), v.cpu(), cuda::onCpu(g), cuda::onCpu(beta), cuda::onCpu(initialState), scale);
+                                                           const OptionalTensor&, const OptionalTensor&, double, const OptionalTensor&)>();
+        const auto [o, state] = op.call(q.cpu(), k.cpu(), v.cpu(), cuda::onCpu(g), cuda::onCpu(beta), cuda::onCpu(initialState), scale,
+                                        cuda::onCpu(removalKey));
         return {o.to(v.device()), state.to(v.device())};
     }
-    const Prepared p(s, q, k, v, g, beta, initialState, scale, v.scalar_type());
+    const Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, v.scalar_type());
     const Tensor o = at::empty({s.batch, s.length, s.heads, s.valueDim}, p.v.options());
     const Tensor state = at::empty({s.batch, s.heads, s.keyDim, s.valueDim}, p.v.options().dtype(at::kFloat));
     const auto stream = c10::cuda::getCurrentCUDAStream();
@@ -50,9 +50,9 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
 
 RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& gradFinalState, const Tensor& q, const Tensor& k,
                                   const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta, const OptionalTensor& initialState,
-                                  double scale)
+                                  double scale, const OptionalTensor& removalKey)
 {
-    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState);
+    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState, removalKey);
     const c10::cuda::CUDAGuard guard(v.device());
     const RecurrencePath path = cudaRecurrencePath(s, v.scalar_type());
     if (path == RecurrencePath::Cpu) {
@@ -61,24 +61,25 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
             c10::Dispatcher::singleton()
                 .findSchemaOrThrow("postnas::linear_recurrence_backward", "")
                 .typed<RecurrenceBackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&,
-                                                const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, double)>();
+                                                const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, double,
+                                                const OptionalTensor&)>();
         const auto out = op.call(cuda::onCpu(gradO), cuda::onCpu(gradFinalState), q.cpu(), k.cpu(), v.cpu(), cuda::onCpu(g),
-                                 cuda::onCpu(beta), cuda::onCpu(initialState), scale);
+                                 cuda::onCpu(beta), cuda::onCpu(initialState), scale, cuda::onCpu(removalKey));
         return std::apply(
             [&](const auto&... t) { return RecurrenceBackwardResult((t.defined() ? t.to(v.device()) : t)...); }, out);
     }
     if (path == RecurrencePath::Chunks) {
-        const Prepared p(s, q, k, v, g, beta, initialState, scale, at::kBFloat16);
+        const Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, at::kBFloat16);
         const Tensor upstream = gradO ? packed(gradO->to(at::kBFloat16)) : at::zeros_like(p.v);
-        const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
-        return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
+        const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState, gradRemoval] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
+        return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState), as(gradRemoval, removalKey)};
     }
-    const Prepared p(s, q, k, v, g, beta, initialState, scale, at::kFloat);
+    const Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, at::kFloat);
     const Tensor upstream = cuda::float32(gradO), upstreamState = cuda::float32(gradFinalState);
     // Zeros, not empty: with no token or no value column the kernels write nothing.
     const auto like = [](const Tensor& t) { return t.defined() ? at::zeros_like(t) : Tensor(); };
     const Tensor gradQ = like(p.q), gradK = like(p.k), gradV = like(p.v), gradG = like(p.g), gradBeta = like(p.beta),
-                 gradState = like(p.initialState);
+                 gradState = like(p.initialState), gradRemoval = like(p.removalKey);
     cuda::RecurrenceGradients out;
     out.gradO = cuda::floats(upstream);
     out.gradFinalState = cuda::floats(upstreamState);
@@ -88,13 +89,14 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
     out.g = cuda::mutableFloats(gradG);
     out.beta = cuda::mutableFloats(gradBeta);
     out.initialState = cuda::mutableFloats(gradState);
+    out.removalKey = cuda::mutableFloats(gradRemoval);
     int multiprocessors = 0;
     cuda::check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, v.device().index()), "linear recurrence");
     const Tensor workspace = workspaceOf(cuda::recurrenceBackwardWorkspace(p.problem, multiprocessors), p.v);
     cuda::check(cuda::launchRecurrenceBackward(p.problem, out, workspace.mutable_data_ptr(), multiprocessors,
                                                c10::cuda::getCurrentCUDAStream()),
                 "linear recurrence, backward");
-    return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
+    return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState), as(gradRemoval, removalKey)};
 }
 
 } // namespace

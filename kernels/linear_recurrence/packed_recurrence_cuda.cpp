@@ -22,14 +22,14 @@ bool inChunks(RecurrenceSizes s, at::ScalarType type)
 }
 
 RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta,
-                         const OptionalTensor& initialState, const Tensor& starts, double scale)
+                         const OptionalTensor& initialState, const Tensor& starts, double scale, const OptionalTensor& removalKey)
 {
-    const RecurrenceSizes s = checkPackedRecurrence(q, k, v, g, beta, initialState, starts);
+    const RecurrenceSizes s = checkPackedRecurrence(q, k, v, g, beta, initialState, starts, removalKey);
     const c10::cuda::CUDAGuard guard(v.device());
     if (!inChunks(s, v.scalar_type()))
-        return packedRecurrenceOneByOne(q, k, v, g, beta, initialState, starts, scale);
+        return packedRecurrenceOneByOne(q, k, v, g, beta, initialState, starts, scale, removalKey);
     const Tensor onDevice = starts.to(v.device());
-    Prepared p(s, q, k, v, g, beta, initialState, scale, at::kBFloat16);
+    Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, at::kBFloat16);
     p.problem.starts = onDevice.const_data_ptr<std::int64_t>();
     p.problem.sequences = starts.numel() - 1;
     const Tensor o = at::empty({s.length, s.heads, s.valueDim}, p.v.options());
@@ -42,19 +42,20 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
 }
 
 RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& gradFinalState, const Tensor& q, const Tensor& k, const Tensor& v,
-                                  const OptionalTensor& g, const OptionalTensor& beta, const OptionalTensor& initialState, const Tensor& starts, double scale)
+                                  const OptionalTensor& g, const OptionalTensor& beta, const OptionalTensor& initialState, const Tensor& starts, double scale,
+                                  const OptionalTensor& removalKey)
 {
-    const RecurrenceSizes s = checkPackedRecurrence(q, k, v, g, beta, initialState, starts);
+    const RecurrenceSizes s = checkPackedRecurrence(q, k, v, g, beta, initialState, starts, removalKey);
     const c10::cuda::CUDAGuard guard(v.device());
     if (!inChunks(s, v.scalar_type()))
-        return packedRecurrenceBackwardOneByOne(gradO, gradFinalState, q, k, v, g, beta, initialState, starts, scale);
+        return packedRecurrenceBackwardOneByOne(gradO, gradFinalState, q, k, v, g, beta, initialState, starts, scale, removalKey);
     const Tensor onDevice = starts.to(v.device());
-    Prepared p(s, q, k, v, g, beta, initialState, scale, at::kBFloat16);
+    Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, at::kBFloat16);
     p.problem.starts = onDevice.const_data_ptr<std::int64_t>();
     p.problem.sequences = starts.numel() - 1;
     const Tensor upstream = gradO ? packed(gradO->to(at::kBFloat16)) : at::zeros_like(p.v);
-    const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
-    return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
+    const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState, gradRemoval] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
+    return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState), as(gradRemoval, removalKey)};
 }
 
 } // namespace

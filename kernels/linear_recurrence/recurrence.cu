@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kThreads) forwardKernel(RecurrenceProblem p, T
 #pragma unroll
         for (int i = 0; i < Rows; ++i) {
             state[i] *= rows.decay[firstRow + i];
-            sum += state[i] * rows.k[firstRow + i];
+            sum += state[i] * rows.removal[firstRow + i];
         }
         if (Delta) {
             prediction[warp][lane] = sum;

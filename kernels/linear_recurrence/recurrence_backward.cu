@@ -48,7 +48,7 @@ __device__ __forceinline__ float step(const RecurrenceProblem& p, BackwardShared
 #pragma unroll
     for (int i = 0; i < Rows; ++i) {
         state[i] *= s.rows.decay[firstRow + i];
-        sum += state[i] * s.rows.k[firstRow + i];
+        sum += state[i] * s.rows.removal[firstRow + i];
     }
     float u = error;
     if (Delta) {
@@ -70,7 +70,7 @@ __device__ __forceinline__ void accumulate(float* to, float value, bool first)
 }
 
 /// The gradients of one token; `gradState` enters as dL/dS_t of later tokens and leaves as dL/dS_{t-1}.
-template <int Rows, bool Delta>
+template <int Rows, bool Delta, bool Removal>
 __device__ __forceinline__ void backwardToken(const RecurrenceProblem& p, const RecurrenceGradients& grad, BackwardShared<Rows>& s,
                                               float (&gradState)[Rows], const float* before, float error, std::int64_t index,
                                               std::int64_t column, bool firstTile, int lane, int warp)
@@ -99,11 +99,15 @@ __device__ __forceinline__ void backwardToken(const RecurrenceProblem& p, const 
     __syncthreads();
     gradU = sumOverWarps(s.partial, lane);
     const float gradV = beta * gradU;
+    [[maybe_unused]] float forRemoval[Removal ? Rows : 1];
     if (Delta) {
 #pragma unroll
         for (int i = 0; i < Rows; ++i) {
-            gradState[i] -= s.rows.k[firstRow + i] * gradV;
-            forK[i] -= decayed[i] * gradV;
+            gradState[i] -= s.rows.removal[firstRow + i] * gradV;
+            if constexpr (Removal)
+                forRemoval[i] = -decayed[i] * gradV;
+            else
+                forK[i] -= decayed[i] * gradV;
         }
     }
     float gate = 0;
@@ -129,6 +133,11 @@ __device__ __forceinline__ void backwardToken(const RecurrenceProblem& p, const 
         accumulate(grad.q + index * p.keyDim + row, gradQ, firstTile);
         accumulate(grad.k + index * p.keyDim + row, gradK, firstTile);
     }
+    if constexpr (Removal) {
+        const float gradRemoval = sumRowsOverLanes<Rows>(forRemoval, lane);
+        if (writes)
+            accumulate(grad.removalKey + index * p.keyDim + row, gradRemoval, firstTile);
+    }
     if (p.g && p.gatePerChannel) {
         const float gradG = sumRowsOverLanes<Rows>(decayed, lane);
         if (writes)
@@ -147,7 +156,7 @@ __device__ __forceinline__ void backwardToken(const RecurrenceProblem& p, const 
     }
 }
 
-template <int Rows, bool Delta>
+template <int Rows, bool Delta, bool Removal>
 __global__ void __launch_bounds__(kThreads) backwardKernel(RecurrenceProblem p, RecurrenceGradients grad, float* workspace, BackwardPlan plan)
 {
     __shared__ BackwardShared<Rows> s;
@@ -188,7 +197,7 @@ __global__ void __launch_bounds__(kThreads) backwardKernel(RecurrenceProblem p, 
                 }
                 __syncthreads();
                 for (int j = count - 1; j >= 0; --j)
-                    backwardToken<Rows, Delta>(p, grad, s, gradState, states + j * plan.stateFloats, s.error[j][lane],
+                    backwardToken<Rows, Delta, Removal>(p, grad, s, gradState, states + j * plan.stateFloats, s.error[j][lane],
                                                tokenIndex(p, head, first + j), column, tile == 0, lane, warp);
                 __syncthreads();
             }
@@ -202,8 +211,8 @@ template <int Rows>
 cudaError_t backward(const RecurrenceProblem& p, const RecurrenceGradients& grad, float* workspace, int multiprocessors, cudaStream_t stream)
 {
     const BackwardPlan chosen = plan(p, Rows, multiprocessors);
-    return launch(p.beta ? backwardKernel<Rows, true> : backwardKernel<Rows, false>, dim3(unsigned(chosen.blocks)), dim3(kThreads), 0, stream, p,
-                  grad, workspace, chosen);
+    const auto kernel = !p.beta ? backwardKernel<Rows, false, false> : p.removalKey ? backwardKernel<Rows, true, true> : backwardKernel<Rows, true, false>;
+    return launch(kernel, dim3(unsigned(chosen.blocks)), dim3(kThreads), 0, stream, p, grad, workspace, chosen);
 }
 
 } // namespace

@@ -14,11 +14,11 @@ constexpr int kThreads = kWarps * 32;
 /// What one token brings, shared by the block. Rows beyond the key width are zero and decay by one.
 template <int Rows>
 struct TokenRows {
-    float q[kWarps * Rows], k[kWarps * Rows], decay[kWarps * Rows];
+    float q[kWarps * Rows], k[kWarps * Rows], removal[kWarps * Rows], decay[kWarps * Rows];
 };
 
 struct TokenValues {
-    float q = 0, k = 0, decay = 1;
+    float q = 0, k = 0, removal = 0, decay = 1;
 };
 
 /// The thread's row of token `index`; thread i reads row i.
@@ -30,6 +30,7 @@ __device__ __forceinline__ TokenValues readRow(const RecurrenceProblem& p, std::
         return out;
     out.q = toFloat(static_cast<const T*>(p.q)[index * p.keyDim + row]);
     out.k = toFloat(static_cast<const T*>(p.k)[index * p.keyDim + row]);
+    out.removal = p.removalKey ? toFloat(static_cast<const T*>(p.removalKey)[index * p.keyDim + row]) : out.k;
     if (p.g)
         out.decay = expf(p.gatePerChannel ? p.g[index * p.keyDim + row] : p.g[index]);
     return out;
@@ -41,6 +42,7 @@ __device__ __forceinline__ void shareRow(TokenRows<Rows>& rows, const TokenValue
     if (threadIdx.x < kWarps * Rows) {
         rows.q[threadIdx.x] = values.q;
         rows.k[threadIdx.x] = values.k;
+        rows.removal[threadIdx.x] = values.removal;
         rows.decay[threadIdx.x] = values.decay;
     }
 }

@@ -14,20 +14,22 @@ namespace {
 
 /// Contiguous copies in the type that is computed in.
 struct Prepared {
-    at::Tensor q, k, v, decay, beta, initialState;
+    at::Tensor q, k, v, decay, beta, initialState, removalKey;
 };
 
 at::Tensor prepare(const at::Tensor& tensor, at::ScalarType type) { return tensor.to(type).contiguous(); }
 
 Prepared prepare(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
-                 const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, at::ScalarType type)
+                 const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const std::optional<at::Tensor>& removalKey,
+                 at::ScalarType type)
 {
     return {prepare(q, type),
             prepare(k, type),
             prepare(v, type),
             g ? prepare(*g, type).exp() : at::Tensor(),
             beta ? prepare(*beta, type) : at::Tensor(),
-            initialState ? prepare(*initialState, type) : at::Tensor()};
+            initialState ? prepare(*initialState, type) : at::Tensor(),
+            removalKey ? prepare(*removalKey, type) : at::Tensor()};
 }
 
 template <typename Scalar>
@@ -58,6 +60,7 @@ cpu::RecurrenceInputs<Scalar> inputs(const RecurrenceSizes& s, const Prepared& p
     in.decay = pointer<Scalar>(p.decay);
     in.beta = pointer<Scalar>(p.beta);
     in.initialState = pointer<Scalar>(p.initialState);
+    in.removalKey = pointer<Scalar>(p.removalKey);
     in.scale = static_cast<Scalar>(scale);
     return in;
 }
@@ -86,11 +89,11 @@ void runBackward(const RecurrenceSizes& s, const Prepared& p, double scale, cons
 } // namespace
 
 RecurrenceResult linearRecurrenceCpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
-                                     const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, double scale)
+                                     const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, double scale, const std::optional<at::Tensor>& removalKey)
 {
-    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState);
+    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState, removalKey);
     const at::ScalarType type = computeType(v);
-    const Prepared p = prepare(q, k, v, g, beta, initialState, type);
+    const Prepared p = prepare(q, k, v, g, beta, initialState, removalKey, type);
     const at::Tensor o = at::empty({s.batch, s.length, s.heads, s.valueDim}, v.options().dtype(type));
     const at::Tensor finalState = at::empty({s.batch, s.heads, s.keyDim, s.valueDim}, v.options().dtype(type));
     if (type == at::kDouble)
@@ -103,16 +106,16 @@ RecurrenceResult linearRecurrenceCpu(const at::Tensor& q, const at::Tensor& k, c
 RecurrenceBackwardResult linearRecurrenceBackwardCpu(const std::optional<at::Tensor>& gradO, const std::optional<at::Tensor>& gradFinalState,
                                                      const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                                      const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
-                                                     const std::optional<at::Tensor>& initialState, double scale)
+                                                     const std::optional<at::Tensor>& initialState, double scale, const std::optional<at::Tensor>& removalKey)
 {
-    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState);
+    const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState, removalKey);
     const at::ScalarType type = computeType(v);
-    const Prepared p = prepare(q, k, v, g, beta, initialState, type);
+    const Prepared p = prepare(q, k, v, g, beta, initialState, removalKey, type);
     const at::Tensor upstream = gradO ? prepare(*gradO, type) : at::Tensor();
     const at::Tensor upstreamState = gradFinalState ? prepare(*gradFinalState, type) : at::Tensor();
     const auto cleared = [](const at::Tensor& like) { return like.defined() ? at::zeros_like(like) : at::Tensor(); };
     const at::Tensor gradQ = cleared(p.q), gradK = cleared(p.k), gradV = cleared(p.v), gradG = cleared(p.decay),
-                     gradBeta = cleared(p.beta), gradState = cleared(p.initialState);
+                     gradBeta = cleared(p.beta), gradState = cleared(p.initialState), gradRemoval = cleared(p.removalKey);
     const auto run = [&](auto zero) {
         using Scalar = decltype(zero);
         cpu::RecurrenceGradients<Scalar> out;
@@ -124,6 +127,7 @@ RecurrenceBackwardResult linearRecurrenceBackwardCpu(const std::optional<at::Ten
         out.g = mutablePointer<Scalar>(gradG);
         out.beta = mutablePointer<Scalar>(gradBeta);
         out.initialState = mutablePointer<Scalar>(gradState);
+        out.removalKey = mutablePointer<Scalar>(gradRemoval);
         runBackward<Scalar>(s, p, scale, out);
     };
     if (type == at::kDouble)
@@ -133,7 +137,7 @@ RecurrenceBackwardResult linearRecurrenceBackwardCpu(const std::optional<at::Ten
     const auto as = [](const at::Tensor& gradient, const std::optional<at::Tensor>& input) {
         return input ? gradient.to(input->scalar_type()) : at::Tensor();
     };
-    return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState)};
+    return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState), as(gradRemoval, removalKey)};
 }
 
 } // namespace postnas::ops

@@ -7,11 +7,12 @@
 namespace postnas::ops {
 
 RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
-                                const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState)
+                                const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState,
+                                const std::optional<at::Tensor>& removalKey)
 {
     TORCH_CHECK(q.dim() == 4, "linear recurrence: q must be [batch, length, heads, key], it has shape ", q.sizes());
     TORCH_CHECK(v.dim() == 4, "linear recurrence: v must be [batch, length, heads, value], it has shape ", v.sizes());
-    RecurrenceSizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3), false, beta.has_value()};
+    RecurrenceSizes s{q.size(0), q.size(1), q.size(2), q.size(3), v.size(3), false, beta.has_value(), removalKey.has_value()};
     TORCH_CHECK(k.sizes() == q.sizes(), "linear recurrence: k has shape ", k.sizes(), ", q has ", q.sizes());
     TORCH_CHECK(v.size(0) == s.batch && v.size(1) == s.length && v.size(2) == s.heads, "linear recurrence: v has shape ", v.sizes(),
                 ", q has ", q.sizes());
@@ -27,13 +28,17 @@ RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const 
         TORCH_CHECK(perHead(*beta), "linear recurrence: beta must be [batch, length, heads] of q ", q.sizes(), ", it has shape ",
                     beta->sizes());
     }
+    if (removalKey) {
+        TORCH_CHECK(beta, "linear recurrence: a removal key is part of the delta rule, and there is no beta");
+        TORCH_CHECK(removalKey->sizes() == q.sizes(), "linear recurrence: the removal key has shape ", removalKey->sizes(), ", q has ", q.sizes());
+    }
     if (initialState) {
         TORCH_CHECK(initialState->dim() == 4 && initialState->size(0) == s.batch && initialState->size(1) == s.heads &&
                         initialState->size(2) == s.keyDim && initialState->size(3) == s.valueDim,
                     "linear recurrence: the initial state must be [batch, heads, key, value], it has shape ", initialState->sizes(),
                     " for q ", q.sizes(), " and v ", v.sizes());
     }
-    for (const at::Tensor* t : {&k, &v, g ? &*g : &q, beta ? &*beta : &q, initialState ? &*initialState : &q}) {
+    for (const at::Tensor* t : {&k, &v, g ? &*g : &q, beta ? &*beta : &q, initialState ? &*initialState : &q, removalKey ? &*removalKey : &q}) {
         TORCH_CHECK(t->is_floating_point(), "linear recurrence: a tensor is ", t->scalar_type(), "; all must be floating point");
         TORCH_CHECK(t->device() == q.device(), "linear recurrence: tensors lie on ", q.device(), " and on ", t->device());
     }
@@ -41,11 +46,12 @@ RecurrenceSizes checkRecurrence(const at::Tensor& q, const at::Tensor& k, const 
 }
 
 RecurrenceSizes checkPackedRecurrence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
-                                      const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts)
+                                      const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts,
+                                      const std::optional<at::Tensor>& removalKey)
 {
     const auto one = [](const std::optional<at::Tensor>& t) { return t ? std::optional(t->unsqueeze(0)) : std::nullopt; };
     TORCH_CHECK(q.dim() == 3 && k.dim() == 3 && v.dim() == 3, "packed linear recurrence: q, k and v must be [tokens, heads, width], q has shape ", q.sizes());
-    const RecurrenceSizes s = checkRecurrence(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), one(g), one(beta), std::nullopt);
+    const RecurrenceSizes s = checkRecurrence(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), one(g), one(beta), std::nullopt, one(removalKey));
     TORCH_CHECK(starts.dim() == 1 && starts.numel() >= 1 && starts.scalar_type() == at::kLong && starts.is_cpu() && starts.is_contiguous(),
                 "packed linear recurrence: starts must be int64 [sequences + 1] on the CPU");
     const std::int64_t* first = starts.const_data_ptr<std::int64_t>();
@@ -92,8 +98,9 @@ RecurrencePath cudaRecurrencePath(const RecurrenceSizes& s, at::ScalarType type)
     if (type == at::kDouble || s.keyDim > kWidestKey)
         return RecurrencePath::Cpu;
     // Below that length a whole chunk's work costs more than going token by token.
-    // The tiles of a delta rule with a decay per channel do not fit the shared memory for the widest keys.
-    const bool tilesFit = !s.delta || !s.decayPerChannel || s.keyDim <= 192;
+    // The tiles of a delta rule with a decay per channel do not fit the shared memory for the widest keys; a removal key is made for RWKV-7,
+    // whose decay is of each channel and whose keys are 64 wide.
+    const bool tilesFit = s.removalKey ? s.decayPerChannel && s.keyDim <= 128 : !s.delta || !s.decayPerChannel || s.keyDim <= 192;
     const bool fits = tilesFit && s.length >= kShortestChunked && s.keyDim > 0 && s.keyDim % 8 == 0 && s.valueDim > 0 && s.valueDim % 8 == 0;
     return type == at::kBFloat16 && fits ? RecurrencePath::Chunks : RecurrencePath::Tokens;
 }

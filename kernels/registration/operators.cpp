@@ -2,6 +2,9 @@
 //
 // Two primitives, `linear_recurrence` and `causal_convolution`, have an implementation per device and a backward operator.
 // The named operators (gated_linear_attention, gated_delta_rule, dynamic_convolution, short_convolution) are instances.
+#include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -14,13 +17,13 @@ using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
 RecurrenceResult linearRecurrence(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta,
-                                  const OptionalTensor& initialState, double scale)
+                                  const OptionalTensor& initialState, double scale, const OptionalTensor& removalKey)
 {
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("postnas::linear_recurrence", "")
                                .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
-                                                       const OptionalTensor&, const OptionalTensor&, double)>();
-    return op.call(q, k, v, g, beta, initialState, scale);
+                                                       const OptionalTensor&, const OptionalTensor&, double, const OptionalTensor&)>();
+    return op.call(q, k, v, g, beta, initialState, scale, removalKey);
 }
 
 namespace {
@@ -35,14 +38,15 @@ Tensor valueOf(const OptionalTensor& tensor) { return tensor ? *tensor : Tensor(
 
 RecurrenceBackwardResult linearRecurrenceBackward(const OptionalTensor& gradO, const OptionalTensor& gradFinalState, const Tensor& q,
                                                   const Tensor& k, const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta,
-                                                  const OptionalTensor& initialState, double scale)
+                                                  const OptionalTensor& initialState, double scale, const OptionalTensor& removalKey)
 {
     static const auto op =
         c10::Dispatcher::singleton()
             .findSchemaOrThrow("postnas::linear_recurrence_backward", "")
             .typed<RecurrenceBackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&,
-                                            const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, double)>();
-    return op.call(gradO, gradFinalState, q, k, v, g, beta, initialState, scale);
+                                            const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, double,
+                                            const OptionalTensor&)>();
+    return op.call(gradO, gradFinalState, q, k, v, g, beta, initialState, scale, removalKey);
 }
 
 Tensor causalConvolution(const Tensor& x, const Tensor& kernels, const OptionalTensor& history)
@@ -75,18 +79,21 @@ std::tuple<Tensors...> onDevice(const std::tuple<Tensors...>& tensors, at::Devic
 }
 
 RecurrenceResult linearRecurrenceFallback(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g,
-                                          const OptionalTensor& beta, const OptionalTensor& initialState, double scale)
+                                          const OptionalTensor& beta, const OptionalTensor& initialState, double scale,
+                                          const OptionalTensor& removalKey)
 {
-    checkRecurrence(q, k, v, g, beta, initialState);
-    return onDevice(linearRecurrenceCpu(onCpu(q), onCpu(k), onCpu(v), onCpu(g), onCpu(beta), onCpu(initialState), scale), q.device());
+    checkRecurrence(q, k, v, g, beta, initialState, removalKey);
+    return onDevice(linearRecurrenceCpu(onCpu(q), onCpu(k), onCpu(v), onCpu(g), onCpu(beta), onCpu(initialState), scale, onCpu(removalKey)),
+                    q.device());
 }
 
 RecurrenceBackwardResult linearRecurrenceBackwardFallback(const OptionalTensor& gradO, const OptionalTensor& gradFinalState,
                                                           const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g,
-                                                          const OptionalTensor& beta, const OptionalTensor& initialState, double scale)
+                                                          const OptionalTensor& beta, const OptionalTensor& initialState, double scale,
+                                                          const OptionalTensor& removalKey)
 {
     return onDevice(linearRecurrenceBackwardCpu(onCpu(gradO), onCpu(gradFinalState), onCpu(q), onCpu(k), onCpu(v), onCpu(g), onCpu(beta),
-                                                onCpu(initialState), scale),
+                                                onCpu(initialState), scale, onCpu(removalKey)),
                     q.device());
 }
 
@@ -107,11 +114,11 @@ std::tuple<Tensor, Tensor, Tensor> causalConvolutionBackwardFallback(const Tenso
 class RecurrenceFunction : public torch::autograd::Function<RecurrenceFunction> {
 public:
     static variable_list forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g,
-                                 const OptionalTensor& beta, const OptionalTensor& initialState, double scale)
+                                 const OptionalTensor& beta, const OptionalTensor& initialState, double scale, const OptionalTensor& removalKey)
     {
         const at::AutoDispatchBelowADInplaceOrView guard;
-        auto [o, finalState] = linearRecurrence(q, k, v, g, beta, initialState, scale);
-        context->save_for_backward({q, k, v, valueOf(g), valueOf(beta), valueOf(initialState)});
+        auto [o, finalState] = linearRecurrence(q, k, v, g, beta, initialState, scale, removalKey);
+        context->save_for_backward({q, k, v, valueOf(g), valueOf(beta), valueOf(initialState), valueOf(removalKey)});
         context->saved_data["scale"] = scale;
         context->set_materialize_grads(false);
         return {o, finalState};
@@ -121,18 +128,19 @@ public:
     {
         const variable_list saved = context->get_saved_variables();
         if (!gradients[0].defined() && !gradients[1].defined())
-            return variable_list(7);
-        auto [q, k, v, g, beta, state] =
+            return variable_list(8);
+        auto [q, k, v, g, beta, state, removalKey] =
             linearRecurrenceBackward(optional(gradients[0]), optional(gradients[1]), saved[0], saved[1], saved[2], optional(saved[3]),
-                                     optional(saved[4]), optional(saved[5]), context->saved_data["scale"].toDouble());
-        return {q, k, v, g, beta, state, Tensor()};
+                                     optional(saved[4]), optional(saved[5]), context->saved_data["scale"].toDouble(), optional(saved[6]));
+        return {q, k, v, g, beta, state, Tensor(), removalKey};
     }
 };
 
 RecurrenceResult linearRecurrenceAutograd(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g,
-                                          const OptionalTensor& beta, const OptionalTensor& initialState, double scale)
+                                          const OptionalTensor& beta, const OptionalTensor& initialState, double scale,
+                                          const OptionalTensor& removalKey)
 {
-    const variable_list out = RecurrenceFunction::apply(q, k, v, g, beta, initialState, scale);
+    const variable_list out = RecurrenceFunction::apply(q, k, v, g, beta, initialState, scale, removalKey);
     return {out[0], out[1]};
 }
 
@@ -163,13 +171,28 @@ Tensor causalConvolutionAutograd(const Tensor& x, const Tensor& kernels, const O
 RecurrenceResult gatedLinearAttentionImplementation(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g,
                                                     const OptionalTensor& initialState, double scale)
 {
-    return linearRecurrence(q, k, v, g, std::nullopt, initialState, scale);
+    return linearRecurrence(q, k, v, g, std::nullopt, initialState, scale, std::nullopt);
 }
 
 RecurrenceResult gatedDeltaRuleImplementation(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g, const Tensor& beta,
                                               const OptionalTensor& initialState, double scale)
 {
-    return linearRecurrence(q, k, v, g, beta, initialState, scale);
+    return linearRecurrence(q, k, v, g, beta, initialState, scale, std::nullopt);
+}
+
+RecurrenceResult rwkv7Implementation(const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& kappa, const Tensor& a,
+                                     const OptionalTensor& initialState, double scale)
+{
+    TORCH_CHECK(r.dim() == 4 && v.dim() == 4, "rwkv7: r must be [batch, length, heads, key] and v [batch, length, heads, value], they have shapes ",
+                r.sizes(), " and ", v.sizes());
+    for (const auto& [name, t] : {std::pair("w", &w), {"k", &k}, {"kappa", &kappa}, {"a", &a}})
+        TORCH_CHECK(t->sizes() == r.sizes(), "rwkv7: ", name, " has shape ", t->sizes(), ", r has ", r.sizes());
+    // Of two tokens the first removes and the second writes; the first is not asked for an output, and the second neither decays nor reads.
+    const auto both = [](const Tensor& first, const Tensor& second) { return at::stack({first, second}, 2).flatten(1, 2); };
+    const Tensor none = at::zeros_like(r), ones = at::ones({r.size(0), 2 * r.size(1), r.size(2)}, w.options());
+    const auto [o, state] = linearRecurrence(both(none, r), both(a.mul(kappa).to(k.scalar_type()), k), both(at::zeros_like(v), v), both(w, at::zeros_like(w)),
+                                             ones, initialState, scale, both(kappa.mul(w.neg().exp()).to(r.scalar_type()), none));
+    return {o.unflatten(1, {r.size(1), 2}).select(2, 1), state};
 }
 
 Tensor dynamicConvolutionImplementation(const Tensor& x, const Tensor& kernels, const OptionalTensor& history)
@@ -189,10 +212,10 @@ Tensor shortConvolutionImplementation(const Tensor& x, const Tensor& weight, con
 
 TORCH_LIBRARY(postnas, m)
 {
-    m.def("linear_recurrence(Tensor q, Tensor k, Tensor v, Tensor? g, Tensor? beta, Tensor? initial_state, float scale) "
-          "-> (Tensor, Tensor)");
+    m.def("linear_recurrence(Tensor q, Tensor k, Tensor v, Tensor? g, Tensor? beta, Tensor? initial_state, float scale, "
+          "Tensor? removal_key=None) -> (Tensor, Tensor)");
     m.def("linear_recurrence_backward(Tensor? grad_o, Tensor? grad_final_state, Tensor q, Tensor k, Tensor v, Tensor? g, Tensor? beta, "
-          "Tensor? initial_state, float scale) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+          "Tensor? initial_state, float scale, Tensor? removal_key=None) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
     m.def("causal_convolution(Tensor x, Tensor kernels, Tensor? history) -> Tensor");
     m.def("causal_convolution_backward(Tensor grad_y, Tensor x, Tensor kernels, Tensor? history) -> (Tensor, Tensor, Tensor)");
     m.def("gated_linear_attention(Tensor q, Tensor k, Tensor v, Tensor g, Tensor? initial_state, float scale) -> (Tensor, Tensor)",
@@ -200,6 +223,8 @@ TORCH_LIBRARY(postnas, m)
     m.def("gated_delta_rule(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta, Tensor? initial_state, float scale) "
           "-> (Tensor, Tensor)",
           &gatedDeltaRuleImplementation);
+    m.def("rwkv7(Tensor r, Tensor w, Tensor k, Tensor v, Tensor kappa, Tensor a, Tensor? initial_state, float scale) -> (Tensor, Tensor)",
+          &rwkv7Implementation);
     m.def("dynamic_convolution(Tensor x, Tensor kernels, Tensor? history) -> Tensor", &dynamicConvolutionImplementation);
     m.def("short_convolution(Tensor x, Tensor weight, Tensor? history) -> Tensor", &shortConvolutionImplementation);
 }
@@ -244,6 +269,16 @@ std::tuple<Tensor, Tensor> gatedDeltaRule(const Tensor& q, const Tensor& k, cons
                                .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                                                        const OptionalTensor&, double)>();
     return op.call(q, k, v, g, beta, initialState, scale);
+}
+
+std::tuple<Tensor, Tensor> rwkv7(const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& kappa, const Tensor& a,
+                                 const OptionalTensor& initialState, double scale)
+{
+    static const auto op = c10::Dispatcher::singleton()
+                               .findSchemaOrThrow("postnas::rwkv7", "")
+                               .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                                                       const OptionalTensor&, double)>();
+    return op.call(r, w, k, v, kappa, a, initialState, scale);
 }
 
 Tensor dynamicConvolution(const Tensor& x, const Tensor& kernels, const OptionalTensor& history)

@@ -17,16 +17,18 @@ OptionalTensor optional(const Tensor& tensor) { return tensor.defined() ? Option
 Tensor valueOf(const OptionalTensor& tensor) { return tensor ? *tensor : Tensor(); }
 
 using PackedBackward = RecurrenceBackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&,
-                                                const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, const Tensor&, double);
+                                                const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, const Tensor&, double,
+                                                const OptionalTensor&);
 
 class PackedFunction : public torch::autograd::Function<PackedFunction> {
 public:
     static variable_list forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g,
-                                 const OptionalTensor& beta, const OptionalTensor& initialState, const Tensor& starts, double scale)
+                                 const OptionalTensor& beta, const OptionalTensor& initialState, const Tensor& starts, double scale,
+                                 const OptionalTensor& removalKey)
     {
         const at::AutoDispatchBelowADInplaceOrView guard;
-        auto [o, finalState] = packedLinearRecurrence(q, k, v, g, beta, initialState, starts, scale);
-        context->save_for_backward({q, k, v, valueOf(g), valueOf(beta), valueOf(initialState), starts});
+        auto [o, finalState] = packedLinearRecurrence(q, k, v, g, beta, initialState, starts, scale, removalKey);
+        context->save_for_backward({q, k, v, valueOf(g), valueOf(beta), valueOf(initialState), starts, valueOf(removalKey)});
         context->saved_data["scale"] = scale;
         context->set_materialize_grads(false);
         return {o, finalState};
@@ -35,19 +37,20 @@ public:
     static variable_list backward(AutogradContext* context, variable_list gradients)
     {
         if (!gradients[0].defined() && !gradients[1].defined())
-            return variable_list(8);
+            return variable_list(9);
         const variable_list saved = context->get_saved_variables();
         static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("postnas::packed_recurrence_backward", "").typed<PackedBackward>();
-        auto [q, k, v, g, beta, state] = op.call(optional(gradients[0]), optional(gradients[1]), saved[0], saved[1], saved[2], optional(saved[3]),
-                                                 optional(saved[4]), optional(saved[5]), saved[6], context->saved_data["scale"].toDouble());
-        return {q, k, v, g, beta, state, Tensor(), Tensor()};
+        auto [q, k, v, g, beta, state, removalKey] = op.call(optional(gradients[0]), optional(gradients[1]), saved[0], saved[1], saved[2], optional(saved[3]),
+                                                 optional(saved[4]), optional(saved[5]), saved[6], context->saved_data["scale"].toDouble(),
+                                                             optional(saved[7]));
+        return {q, k, v, g, beta, state, Tensor(), Tensor(), removalKey};
     }
 };
 
 RecurrenceResult packedAutograd(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta,
-                                const OptionalTensor& initialState, const Tensor& starts, double scale)
+                                const OptionalTensor& initialState, const Tensor& starts, double scale, const OptionalTensor& removalKey)
 {
-    const variable_list out = PackedFunction::apply(q, k, v, g, beta, initialState, starts, scale);
+    const variable_list out = PackedFunction::apply(q, k, v, g, beta, initialState, starts, scale, removalKey);
     return {out[0], out[1]};
 }
 
@@ -55,9 +58,11 @@ RecurrenceResult packedAutograd(const Tensor& q, const Tensor& k, const Tensor& 
 
 TORCH_LIBRARY_FRAGMENT(postnas, m)
 {
-    m.def("packed_recurrence(Tensor q, Tensor k, Tensor v, Tensor? g, Tensor? beta, Tensor? initial_state, Tensor starts, float scale) -> (Tensor, Tensor)");
+    m.def("packed_recurrence(Tensor q, Tensor k, Tensor v, Tensor? g, Tensor? beta, Tensor? initial_state, Tensor starts, float scale, "
+          "Tensor? removal_key=None) -> (Tensor, Tensor)");
     m.def("packed_recurrence_backward(Tensor? grad_o, Tensor? grad_final_state, Tensor q, Tensor k, Tensor v, Tensor? g, Tensor? beta, "
-          "Tensor? initial_state, Tensor starts, float scale) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+          "Tensor? initial_state, Tensor starts, float scale, Tensor? removal_key=None) -> "
+          "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(postnas, CompositeExplicitAutograd, m)
@@ -69,13 +74,13 @@ TORCH_LIBRARY_IMPL(postnas, CompositeExplicitAutograd, m)
 TORCH_LIBRARY_IMPL(postnas, Autograd, m) { m.impl("packed_recurrence", &packedAutograd); }
 
 RecurrenceResult packedLinearRecurrence(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& g, const OptionalTensor& beta,
-                                        const OptionalTensor& initialState, const Tensor& starts, double scale)
+                                        const OptionalTensor& initialState, const Tensor& starts, double scale, const OptionalTensor& removalKey)
 {
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("postnas::packed_recurrence", "")
                                .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, const OptionalTensor&,
-                                                       const OptionalTensor&, const Tensor&, double)>();
-    return op.call(q, k, v, g, beta, initialState, starts, scale);
+                                                       const OptionalTensor&, const Tensor&, double, const OptionalTensor&)>();
+    return op.call(q, k, v, g, beta, initialState, starts, scale, removalKey);
 }
 
 } // namespace postnas::ops

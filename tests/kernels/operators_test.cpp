@@ -23,23 +23,24 @@ struct Case {
     int gate;     ///< dimensions of g: 0 none, 3 per head, 4 per channel
     bool delta, initialState;
     double gateScale = 1.0;
+    bool removalKey = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c)
 {
     return out << "B" << c.batch << "_T" << c.length << "_H" << c.heads << "_K" << c.key << "_V" << c.value << "_g" << c.gate
-               << (c.delta ? "_delta" : "") << (c.initialState ? "_state" : "") << "_scale" << c.gateScale;
+               << (c.delta ? "_delta" : "") << (c.initialState ? "_state" : "") << (c.removalKey ? "_removal" : "") << "_scale" << c.gateScale;
 }
 
 struct Inputs {
     Tensor q, k, v;
-    Optional g, beta, state;
+    Optional g, beta, state, removalKey;
     double scale = 0.4;
 
     std::vector<Tensor> tensors() const
     {
         std::vector<Tensor> out = {q, k, v};
-        for (const Optional* t : {&g, &beta, &state})
+        for (const Optional* t : {&g, &beta, &state, &removalKey})
             if (*t)
                 out.push_back(**t);
         return out;
@@ -52,8 +53,11 @@ Inputs makeInputs(const Case& c, at::ScalarType type = at::kDouble)
     const auto options = at::TensorOptions().dtype(at::kDouble);
     Inputs in;
     in.q = at::randn({c.batch, c.length, c.heads, c.key}, options);
-    in.k = at::randn({c.batch, c.length, c.heads, c.key}, options);
-    in.k = in.k / (in.k.norm(2, at::IntArrayRef{-1}, true) + 1e-6);
+    const auto unitKeys = [&] {
+        const Tensor k = at::randn({c.batch, c.length, c.heads, c.key}, options);
+        return k / (k.norm(2, at::IntArrayRef{-1}, true) + 1e-6);
+    };
+    in.k = unitKeys();
     in.v = at::randn({c.batch, c.length, c.heads, c.value}, options);
     if (c.gate == 3)
         in.g = -at::rand({c.batch, c.length, c.heads}, options) * c.gateScale;
@@ -63,11 +67,13 @@ Inputs makeInputs(const Case& c, at::ScalarType type = at::kDouble)
         in.beta = at::rand({c.batch, c.length, c.heads}, options);
     if (c.initialState)
         in.state = at::randn({c.batch, c.heads, c.key, c.value}, options);
+    if (c.removalKey)
+        in.removalKey = unitKeys();
     const auto finish = [&](Tensor& t) { t = t.to(type).requires_grad_(); };
     finish(in.q);
     finish(in.k);
     finish(in.v);
-    for (Optional* t : {&in.g, &in.beta, &in.state})
+    for (Optional* t : {&in.g, &in.beta, &in.state, &in.removalKey})
         if (*t)
             finish(**t);
     return in;
@@ -75,7 +81,7 @@ Inputs makeInputs(const Case& c, at::ScalarType type = at::kDouble)
 
 Pair operatorResult(const Inputs& in)
 {
-    return postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, in.beta, in.state, in.scale);
+    return postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, in.beta, in.state, in.scale, in.removalKey);
 }
 
 /// The formulas of operators.h, one token at a time.
@@ -91,7 +97,7 @@ Pair stepByStep(const Inputs& in)
         }
         Tensor u = in.v.select(1, t);
         if (in.beta)
-            u = in.beta->select(1, t).unsqueeze(-1) * (u - (state * k).sum(-2));
+            u = in.beta->select(1, t).unsqueeze(-1) * (u - (state * (in.removalKey ? in.removalKey->select(1, t).unsqueeze(-1) : k)).sum(-2));
         state = state + k * u.unsqueeze(-2);
         outputs.push_back(in.scale * (state * in.q.select(1, t).unsqueeze(-1)).sum(-2));
     }
@@ -147,7 +153,10 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Recurrence,
                                          Case{2, 0, 2, 4, 4, 3, true, false},
                                          // Decay that erases everything at once, and none at all.
                                          Case{1, 33, 2, 6, 6, 4, false, true, 50.0}, Case{1, 33, 2, 6, 6, 3, true, true, 50.0},
-                                         Case{1, 33, 2, 6, 6, 4, true, true, 0.0}));
+                                         Case{1, 33, 2, 6, 6, 4, true, true, 0.0},
+                                         // What is removed lies along another key than what is written.
+                                         Case{2, 67, 2, 8, 33, 4, true, true, 1.0, true}, Case{1, 20, 2, 5, 6, 3, true, false, 1.0, true},
+                                         Case{1, 9, 1, 3, 40, 0, true, true, 1.0, true}, Case{2, 0, 2, 4, 4, 4, true, true, 1.0, true}));
 
 class RecurrenceDifferences : public testing::TestWithParam<Case> {};
 
@@ -176,7 +185,8 @@ TEST_P(RecurrenceDifferences, GradientsAreTheSlopes)
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RecurrenceDifferences,
                          testing::Values(Case{2, 19, 2, 4, 5, 4, false, true}, Case{2, 19, 2, 4, 5, 3, true, true},
-                                         Case{1, 6, 2, 3, 3, 4, true, true}, Case{1, 6, 2, 3, 3, 0, true, true}));
+                                         Case{1, 6, 2, 3, 3, 4, true, true}, Case{1, 6, 2, 3, 3, 0, true, true},
+                                         Case{1, 6, 2, 3, 3, 4, true, true, 1.0, true}));
 
 TEST(Operators, NamedOnesAreInstances)
 {
@@ -187,6 +197,45 @@ TEST(Operators, NamedOnesAreInstances)
     const auto [o2, s2] = postnas::ops::gatedDeltaRule(gdr.q, gdr.k, gdr.v, *gdr.g, *gdr.beta, gdr.state, gdr.scale);
     EXPECT_LT(largestDifference(o2, std::get<0>(stepByStep(gdr))), 1e-11);
     EXPECT_LT(largestDifference(s2, std::get<1>(stepByStep(gdr))), 1e-11);
+}
+
+/// The transition as a matrix, diag(exp(w)) - (a kappa) kappa^T.
+Pair rwkv7StepByStep(const std::vector<Tensor>& in, double scale)
+{
+    const auto [r, w, k, v, kappa, a] = std::tie(in[0], in[1], in[2], in[3], in[4], in[5]);
+    Tensor state = in[6];
+    std::vector<Tensor> outputs;
+    for (std::int64_t t = 0; t < r.size(1); ++t) {
+        const auto at = [t](const Tensor& x) { return x.select(1, t); };
+        const Tensor transition = at::diag_embed(at(w).exp()) - (at(a) * at(kappa)).unsqueeze(-1) * at(kappa).unsqueeze(-2);
+        state = at::matmul(transition, state) + at(k).unsqueeze(-1) * at(v).unsqueeze(-2);
+        outputs.push_back(scale * (state * at(r).unsqueeze(-1)).sum(-2));
+    }
+    return {outputs.empty() ? at::zeros_like(v) : at::stack(outputs, 1), state};
+}
+
+TEST(Operators, Rwkv7FollowsItsTransition)
+{
+    for (const std::int64_t length : {0, 1, 40}) {
+        at::manual_seed(29);
+        const auto options = at::TensorOptions().dtype(at::kDouble);
+        const auto normal = [&](std::int64_t width) { return at::randn({2, length, 3, width}, options); };
+        const Tensor kappa = normal(8);
+        std::vector<Tensor> in = {normal(8), -0.607 * at::rand({2, length, 3, 8}, options), normal(8), normal(5),
+                                  kappa / (kappa.norm(2, at::IntArrayRef{-1}, true) + 1e-6), at::rand({2, length, 3, 8}, options),
+                                  at::randn({2, 3, 8, 5}, options)};
+        for (Tensor& t : in)
+            t.requires_grad_();
+        const Pair expected = rwkv7StepByStep(in, 0.4), actual = postnas::ops::rwkv7(in[0], in[1], in[2], in[3], in[4], in[5], in[6], 0.4);
+        EXPECT_LT(largestDifference(std::get<0>(actual), std::get<0>(expected)), 1e-11);
+        EXPECT_LT(largestDifference(std::get<1>(actual), std::get<1>(expected)), 1e-11);
+        const auto gradients = [&](const Pair& result) { return torch::autograd::grad({loss(result)}, in, {}, std::nullopt, false, true); };
+        const auto wanted = gradients(expected), found = gradients(actual);
+        for (std::size_t i = 0; i < in.size(); ++i)
+            if (length > 0) {
+                EXPECT_LT(largestDifference(found[i], wanted[i]), 1e-9) << "input " << i;
+            }
+    }
 }
 
 TEST(Operators, StateCarriesAcrossAnyCut)
@@ -298,6 +347,10 @@ TEST(Operators, WrongShapesAreNamed)
                 HasSubstr("g must be"));
     EXPECT_THAT(message([&] { postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, in.g, in.state, 1); }), HasSubstr("beta must be"));
     EXPECT_THAT(message([&] { postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, in.beta, in.v, 1); }), HasSubstr("initial state"));
+    EXPECT_THAT(message([&] { postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, in.beta, in.state, 1, in.q.slice(1, 0, 3)); }),
+                HasSubstr("the removal key has shape"));
+    EXPECT_THAT(message([&] { postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, std::nullopt, in.state, 1, in.k); }), HasSubstr("there is no beta"));
+    EXPECT_THAT(message([&] { postnas::ops::rwkv7(in.q, *in.g, in.k, in.v, in.k, in.q.slice(1, 0, 3), in.state, 1); }), HasSubstr("rwkv7: a has shape"));
     EXPECT_THAT(message([&] { postnas::ops::shortConvolution(at::zeros({1, 2, 3}), at::zeros({4, 2}), {}); }), HasSubstr("kernels"));
     EXPECT_THAT(message([&] { postnas::ops::shortConvolution(at::zeros({1, 2, 3}), at::zeros({3, 4}), at::zeros({1, 2, 3})); }),
                 HasSubstr("history"));

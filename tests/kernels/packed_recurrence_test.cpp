@@ -15,12 +15,12 @@ using namespace postnas;
 struct Case {
     std::vector<std::int64_t> starts;
     int gate; ///< 0 none, 2 per head, 3 per channel
-    bool delta, state;
+    bool delta, state, removalKey = false;
 };
 
 class PackedRecurrence : public testing::TestWithParam<Case> {};
 
-/// q, k, v and, where the case has them, g, beta and the states.
+/// q, k, v and, where the case has them, g, beta, the states and the removal key.
 Tensors inputsOf(const Case& c)
 {
     at::manual_seed(5);
@@ -37,13 +37,15 @@ Tensors inputsOf(const Case& c)
         in.push_back(at::rand({tokens, heads}, options));
     if (c.state)
         in.push_back(at::randn({sequences, heads, key, value}, options));
+    if (c.removalKey)
+        in.push_back(0.4 * at::randn({tokens, heads, key}, options));
     for (Tensor& t : in)
         t = t.detach().requires_grad_();
     return in;
 }
 
 struct Named {
-    std::optional<Tensor> g, beta, state;
+    std::optional<Tensor> g, beta, state, removalKey;
 };
 Named optionalOf(const Case& c, const Tensors& in)
 {
@@ -55,6 +57,8 @@ Named optionalOf(const Case& c, const Tensors& in)
         out.beta = in[next++];
     if (c.state)
         out.state = in[next++];
+    if (c.removalKey)
+        out.removalKey = in[next++];
     return out;
 }
 
@@ -63,14 +67,16 @@ TEST_P(PackedRecurrence, IsEachSequenceAlone)
     const Case& c = GetParam();
     const Tensors in = inputsOf(c);
     const Named named = optionalOf(c, in);
-    const auto [o, states] = ops::packedLinearRecurrence(in[0], in[1], in[2], named.g, named.beta, named.state, at::tensor(c.starts, at::kLong), 0.4);
+    const auto [o, states] = ops::packedLinearRecurrence(in[0], in[1], in[2], named.g, named.beta, named.state, at::tensor(c.starts, at::kLong), 0.4,
+                                                         named.removalKey);
     Tensors outputs, finals;
     for (std::size_t s = 0; s + 1 < c.starts.size(); ++s) {
         const auto rows = [&](const Tensor& t) { return t.slice(0, c.starts[s], c.starts[s + 1]).unsqueeze(0); };
         const auto maybe = [&](const std::optional<Tensor>& t) { return t ? std::optional(rows(*t)) : std::nullopt; };
         const auto at = static_cast<std::int64_t>(s);
         const auto [one, state] = ops::linearRecurrence(rows(in[0]), rows(in[1]), rows(in[2]), maybe(named.g), maybe(named.beta),
-                                                        named.state ? std::optional(named.state->slice(0, at, at + 1)) : std::nullopt, 0.4);
+                                                        named.state ? std::optional(named.state->slice(0, at, at + 1)) : std::nullopt, 0.4,
+                                                        maybe(named.removalKey));
         outputs.push_back(one.squeeze(0));
         finals.push_back(state);
     }
@@ -88,7 +94,8 @@ TEST_P(PackedRecurrence, IsEachSequenceAlone)
 
 INSTANTIATE_TEST_SUITE_P(Cases, PackedRecurrence,
                          testing::Values(Case {{0, 7}, 2, true, true}, Case {{0, 1, 9, 9, 20}, 2, true, false}, Case {{0, 5, 6, 70}, 3, false, true},
-                                         Case {{0, 0, 3, 3}, 0, true, true}, Case {{0, 4, 12}, 3, true, true}, Case {{0, 33, 40}, 0, false, false}));
+                                         Case {{0, 0, 3, 3}, 0, true, true}, Case {{0, 4, 12}, 3, true, true}, Case {{0, 33, 40}, 0, false, false},
+                                         Case {{0, 5, 5, 21}, 3, true, true, true}));
 
 TEST(PackedRecurrence, WithoutATokenOrASequence)
 {

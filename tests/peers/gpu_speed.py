@@ -3,13 +3,15 @@
 
     gpu_speed.py POSTNAS [--output FOLDER] [--only operators|models] [--quick]
 
-Peers: flash-linear-attention (chunked and recurrent gated delta rule, gated linear attention), torch's scaled_dot_product_attention, and
-transformers' Qwen2 and Qwen3 with a static cache. Each is timed as its users call it, with CUDA events, on random inputs. Writes
-peers.json and peers.md to FOLDER, after each operator anew, since a peer's tuning may take minutes. A peer that is not installed or that raises is reported as such, never left out silently.
+Peers: flash-linear-attention (chunked and recurrent gated delta rule, gated linear attention, RWKV-7), torch's scaled_dot_product_attention, and
+transformers' Qwen2 and Qwen3 with a static cache. Each is timed as its users call it, with CUDA events, on random inputs; short
+calls several at a time. Writes peers.json and peers.md to FOLDER, after each operator anew, since a peer's tuning may take minutes. A peer that is
+not installed or that raises is reported as such, never left out silently.
 Says 'skipped' and ends with 0 where there is no GPU or no torch.
 """
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -25,19 +27,21 @@ except ImportError as missing:
 
 
 def seconds(f, repeats=10, warm_up=3):
-    """The median of one call, with the device idle before it."""
-    for _ in range(warm_up):
-        f()
-    out = []
-    for _ in range(repeats):
+    """The median of one call, with the device idle before; short calls several at a time, as `postnas benchmark kernels` takes them."""
+    def together(calls):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize()
         start.record()
-        f()
+        for _ in range(calls):
+            f()
         end.record()
         torch.cuda.synchronize()
-        out.append(start.elapsed_time(end) / 1e3)
-    return statistics.median(out)
+        return start.elapsed_time(end) / 1e3 / calls
+
+    for _ in range(warm_up):
+        f()
+    calls = max(1, min(50, math.ceil(5e-3 / max(together(1), 1e-6))))
+    return statistics.median(together(calls) for _ in range(repeats))
 
 
 def recurrence_inputs(batch, length, heads, key, value, per_channel=False):
@@ -49,24 +53,22 @@ def recurrence_inputs(batch, length, heads, key, value, per_channel=False):
                 initial_state=torch.zeros(batch, heads, key, value, device="cuda"), output_final_state=True)
 
 
+def rwkv7_inputs(batch, length, heads, width):
+    bf16 = dict(device="cuda", dtype=torch.bfloat16)
+    shape = (batch, length, heads, width)
+    kappa = F.normalize(torch.randn(*shape, device="cuda"), dim=-1)
+    return dict(r=torch.randn(*shape, **bf16), w=-0.6 * torch.rand(*shape, device="cuda"), k=torch.randn(*shape, **bf16), v=torch.randn(*shape, **bf16),
+                a=-kappa.to(torch.bfloat16), b=(kappa * torch.rand(*shape, device="cuda")).to(torch.bfloat16), scale=1.0, lower_bound=-0.61,
+                initial_state=torch.zeros(batch, heads, width, width, device="cuda"), output_final_state=True)
+
+
 def with_backward(function, inputs):
     """Seconds of the backward pass alone."""
     leaves = {n: t.detach().clone().requires_grad_() if torch.is_tensor(t) else t for n, t in inputs.items()}
     tensors = [t for t in leaves.values() if torch.is_tensor(t)]
-
-    def once():
-        out = function(**leaves)[0]
-        gradient = torch.ones_like(out)
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        torch.cuda.synchronize()
-        start.record()
-        torch.autograd.grad(out, tensors, gradient, allow_unused=True)
-        end.record()
-        torch.cuda.synchronize()
-        return start.elapsed_time(end) / 1e3
-
-    once()
-    return statistics.median(once() for _ in range(5))
+    out = function(**leaves)[0]
+    gradient = torch.randn_like(out)
+    return seconds(lambda: torch.autograd.grad(out, tensors, gradient, allow_unused=True, retain_graph=True), 5, 1)
 
 
 class Peers:
@@ -96,6 +98,7 @@ class Peers:
             import fla
             from fla.ops.gated_delta_rule import chunk_gated_delta_rule, fused_recurrent_gated_delta_rule
             from fla.ops.gla import chunk_gla
+            from fla.ops.rwkv7 import chunk_rwkv7
         except ImportError as missing:
             print("flash-linear-attention is not installed: %s" % missing)
             return
@@ -111,6 +114,9 @@ class Peers:
             inputs["beta"] = torch.rand(batch, 1, 12, device="cuda", dtype=torch.bfloat16)
             self.add("gated_delta_rule_step", "batch %d, length 1, heads 12, key 96, value 256" % batch, name,
                      lambda: seconds(lambda: fused_recurrent_gated_delta_rule(**inputs), 50))
+        inputs = rwkv7_inputs(8, 4096, 32, 64)
+        self.add("rwkv7", "batch 8, length 4096, heads 32, key 64, value 64", name, lambda: seconds(lambda: chunk_rwkv7(**inputs)),
+                 None if quick else lambda: with_backward(chunk_rwkv7, inputs))
         # Last: its tuning takes more than a minute.
         inputs = recurrence_inputs(8, 4096, 12, 128, 128, True)
         self.add("gated_linear_attention", "batch 8, length 4096, heads 12, key 128, value 128", name, lambda: seconds(lambda: chunk_gla(**inputs)),

@@ -43,6 +43,7 @@ public:
         for (const auto& [batch, length, backward] : {std::tuple(1, 65536, false), std::tuple(8, 4096, true), std::tuple(128, 2048, false)})
             recurrence("gated_delta_rule", {request.small ? std::min(batch, 2) : batch, length / part, 12, 96, 256}, false, true, backward);
         recurrence("gated_linear_attention", {request.small ? 1 : 8, 4096 / part, 12, 128, 128}, true, false, true);
+        rwkv7({request.small ? 1 : 8, 4096 / part, 32, 64, 64});
         for (const std::int64_t batch : {128, 256})
             recurrentStep({request.small ? batch / 64 : batch, 1, 12, 96, 256});
         convolution(request.small ? 1 : 8, 4096 / part, 3072, 4);
@@ -80,6 +81,26 @@ private:
                             + 8 * static_cast<double>(d.batch * d.heads) * state,
                         tokens * state * (delta ? 7 : 5)};
             s.backward = backward;
+            return s;
+        });
+    }
+
+    void rwkv7(const Dimensions& d)
+    {
+        m_makers.emplace_back("rwkv7", [this, d] {
+            Subject s;
+            const std::vector<std::int64_t> keys = {d.batch, d.length, d.heads, d.key};
+            const Tensor kappa = normal(keys);
+            s.inputs = {normal(keys), -0.6 * uniform(keys), normal(keys), normal({d.batch, d.length, d.heads, d.value}), kappa / kappa.norm(2, {-1}, true),
+                        uniform(keys).to(m_options.dtype()), torch::zeros({d.batch, d.heads, d.key, d.value}, m_options.dtype(torch::kFloat32))};
+            s.forward = [](const std::vector<Tensor>& in) { return std::get<0>(ops::rwkv7(in[0], in[1], in[2], in[3], in[4], in[5], in[6], 1.0)); };
+            const double tokens = static_cast<double>(d.batch * d.length * d.heads), state = static_cast<double>(d.key * d.value);
+            // Decay, what is found, the removed and the written outer product, and the output.
+            s.timing = {"rwkv7", textOf(d), 0, 0,
+                        tokens * (elementBytes() * static_cast<double>(4 * d.key + 2 * d.value) + 4 * static_cast<double>(d.key))
+                            + 8 * static_cast<double>(d.batch * d.heads) * state,
+                        tokens * state * 9};
+            s.backward = true;
             return s;
         });
     }
@@ -166,14 +187,13 @@ private:
     std::vector<std::pair<std::string, Maker>> m_makers;
 };
 
-/// Calls that take less than a millisecond are timed several at a time, or the clock's and the launches' own time would count.
-int callsAtATime(double seconds) { return seconds < 1e-3 ? static_cast<int>(std::min(50.0, std::ceil(1e-3 / std::max(seconds, 1e-6)))) : 1; }
+/// Short calls are timed several at a time, or the clock's and the first launch's own time would count, which a layer between others does not see.
+int callsAtATime(double seconds) { return static_cast<int>(std::clamp(std::ceil(5e-3 / std::max(seconds, 1e-6)), 1.0, 50.0)); }
 
-double secondsOfForward(const Subject& s, const torch::Device& device, int repeats)
+/// The median of one call, with the device idle before.
+double secondsOfOne(const std::function<void()>& once, const torch::Device& device, int repeats)
 {
-    const torch::InferenceMode guard;
-    const auto once = [&] { s.forward(s.inputs); };
-    once();
+    once(); // the first call also loads code
     const int calls = callsAtATime(secondsOf(device, once));
     std::vector<double> seconds;
     for (int i = 0; i < repeats; ++i)
@@ -185,20 +205,20 @@ double secondsOfForward(const Subject& s, const torch::Device& device, int repea
     return median(seconds);
 }
 
+double secondsOfForward(const Subject& s, const torch::Device& device, int repeats)
+{
+    const torch::InferenceMode guard;
+    return secondsOfOne([&] { s.forward(s.inputs); }, device, repeats);
+}
+
 double secondsOfBackward(const Subject& s, const torch::Device& device, int repeats)
 {
     std::vector<Tensor> leaves;
     for (const Tensor& t : s.inputs)
         leaves.push_back(t.detach().clone().requires_grad_());
-    std::vector<double> seconds;
-    for (int i = 0; i <= repeats; ++i) {
-        const Tensor out = s.forward(leaves);
-        const Tensor upstream = torch::ones_like(out);
-        const double one = secondsOf(device, [&] { torch::autograd::grad({out}, leaves, {upstream}, false, false, true); });
-        if (i > 0) // the first call also loads code
-            seconds.push_back(one);
-    }
-    return median(seconds);
+    const Tensor out = s.forward(leaves);
+    const Tensor upstream = torch::randn_like(out);
+    return secondsOfOne([&] { torch::autograd::grad({out}, leaves, {upstream}, true, false, true); }, device, repeats);
 }
 
 } // namespace

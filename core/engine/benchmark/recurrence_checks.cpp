@@ -20,10 +20,12 @@ struct Rule {
     Decay decay = Decay::Head;
     bool delta = false;
     double strength = 1; ///< the largest log decay of a token
+    bool removalKey = false;
 
-    /// What a subject's inputs are: q, k, v, the state, then g where something decays and beta with the delta rule.
+    /// What a subject's inputs are: q, k, v, the state, then g where something decays, beta with the delta rule, and the removal key.
     std::optional<Tensor> g(const Tensors& in) const { return decay == Decay::None ? std::nullopt : std::optional(in[4]); }
-    std::optional<Tensor> beta(const Tensors& in) const { return delta ? std::optional(in.back()) : std::nullopt; }
+    std::optional<Tensor> beta(const Tensors& in) const { return delta ? std::optional(in[decay == Decay::None ? 4 : 5]) : std::nullopt; }
+    std::optional<Tensor> removed(const Tensors& in) const { return removalKey ? std::optional(in.back()) : std::nullopt; }
 };
 
 struct Shape {
@@ -46,8 +48,9 @@ Tensors recurrence(const Tensors& in, const Rule& rule, double scale)
             state = state * (gate.dim() == 2 ? gate.unsqueeze(-1) : gate).unsqueeze(-1).exp();
         }
         Tensor written = v.select(1, t);
+        const auto removed = rule.removed(in);
         if (const auto beta = rule.beta(in))
-            written = beta->select(1, t).unsqueeze(-1) * (written - (state * key).sum(-2));
+            written = beta->select(1, t).unsqueeze(-1) * (written - (state * (removed ? removed->select(1, t).unsqueeze(-1) : key)).sum(-2));
         state = state + key * written.unsqueeze(-2);
         outputs.push_back(scale * (state * q.select(1, t).unsqueeze(-1)).sum(-2));
     }
@@ -68,14 +71,18 @@ Subject subject(const Shape& d, const Rule& rule)
     Subject s;
     s.name = nameOf(rule);
     s.primitive = "linear_recurrence";
-    s.sizes = {d.batch, d.length, d.heads, d.key, d.value, rule.decay == Decay::Channel, rule.delta};
+    s.sizes = {d.batch, d.length, d.heads, d.key, d.value, rule.decay == Decay::Channel, rule.delta, rule.removalKey};
     s.shape = "batch " + std::to_string(d.batch) + ", length " + std::to_string(d.length) + ", heads " + std::to_string(d.heads) + ", key "
         + std::to_string(d.key) + ", value " + std::to_string(d.value);
     if (rule.decay != Decay::None)
         s.shape += std::string(rule.decay == Decay::Channel ? ", gate per channel" : ", gate per head") + (rule.strength > 1 ? ", strong" : "");
-    Tensor k = torch::randn({d.batch, d.length, d.heads, d.key}, options);
-    k = k / k.norm(2, {-1}, true);
-    s.inputs = {torch::randn({d.batch, d.length, d.heads, d.key}, options), k, torch::randn({d.batch, d.length, d.heads, d.value}, options),
+    if (rule.removalKey)
+        s.shape += ", removal key";
+    const auto unitKeys = [&] {
+        const Tensor k = torch::randn({d.batch, d.length, d.heads, d.key}, options);
+        return k / k.norm(2, {-1}, true);
+    };
+    s.inputs = {torch::randn({d.batch, d.length, d.heads, d.key}, options), unitKeys(), torch::randn({d.batch, d.length, d.heads, d.value}, options),
                 torch::randn({d.batch, d.heads, d.key, d.value}, options)};
     if (rule.decay != Decay::None)
         s.inputs.push_back(-rule.strength
@@ -83,9 +90,11 @@ Subject subject(const Shape& d, const Rule& rule)
                                                            : torch::rand({d.batch, d.length, d.heads}, options)));
     if (rule.delta)
         s.inputs.push_back(torch::rand({d.batch, d.length, d.heads}, options));
+    if (rule.removalKey)
+        s.inputs.push_back(unitKeys());
     s.formula = [rule, scale](const Tensors& in) { return recurrence(in, rule, scale); };
     s.implementation = [rule, scale](const Tensors& in) -> Tensors {
-        const auto [o, state] = ops::linearRecurrence(in[0], in[1], in[2], rule.g(in), rule.beta(in), in[3], scale);
+        const auto [o, state] = ops::linearRecurrence(in[0], in[1], in[2], rule.g(in), rule.beta(in), in[3], scale, rule.removed(in));
         return {o, state};
     };
     return s;
@@ -117,8 +126,34 @@ Subject packed(std::int64_t heads, std::int64_t key, std::int64_t value, const R
         Tensors rows;
         for (std::size_t n = 0; n < in.size(); ++n)
             rows.push_back(n == 3 ? in[n] : in[n].squeeze(0));
-        const auto [o, state] = ops::packedLinearRecurrence(rows[0], rows[1], rows[2], rule.g(rows), rule.beta(rows), rows[3], torch::tensor(starts), scale);
+        const auto [o, state] = ops::packedLinearRecurrence(rows[0], rows[1], rows[2], rule.g(rows), rule.beta(rows), rows[3], torch::tensor(starts), scale, rule.removed(rows));
         return {o.unsqueeze(0), state};
+    };
+    return s;
+}
+
+/// The formula is RWKV-7's own, with one transition a token.
+Subject rwkv7(const Shape& d)
+{
+    Subject s = subject(d, {Decay::Channel, true, 0.6, true});
+    s.name = "rwkv7";
+    s.sizes.length *= 2;
+    s.inputs[5] = torch::rand_like(s.inputs[1]); // how much of each channel is removed
+    const double scale = 1.0 / std::sqrt(static_cast<double>(d.key));
+    s.formula = [scale](const Tensors& in) -> Tensors {
+        Tensor state = in[3];
+        Tensors outputs;
+        for (std::int64_t t = 0; t < in[0].size(1); ++t) {
+            const auto column = [&](std::size_t n) { return in[n].select(1, t).unsqueeze(-1); };
+            const Tensor kappa = column(6), found = (state * kappa).sum(-2, true);
+            state = column(4).exp() * state - column(5) * kappa * found + column(1) * in[2].select(1, t).unsqueeze(-2);
+            outputs.push_back(scale * (state * column(0)).sum(-2));
+        }
+        return {torch::stack(outputs, 1), state};
+    };
+    s.implementation = [scale](const Tensors& in) -> Tensors {
+        const auto [o, state] = ops::rwkv7(in[0], in[4], in[1], in[2], in[6], in[5], in[3], scale);
+        return {o, state};
     };
     return s;
 }
@@ -140,7 +175,12 @@ std::vector<Subject> subjects()
         out.push_back(subject({1, 133, 2, 96, 64}, {Decay::None, delta}));
         out.push_back(subject({0, 20, 2, 64, 64}, {Decay::Head, delta}));
     }
+    out.push_back(subject({2, 133, 2, 64, 64}, {Decay::Channel, true, 0.6, true}));
+    out.push_back(subject({1, 70, 1, 128, 48}, {Decay::Channel, true, 30, true}));
+    out.push_back(subject({1, 33, 1, 64, 32}, {Decay::Head, true, 1, true}));
+    out.push_back(rwkv7({2, 70, 2, 64, 64}));
     out.push_back(packed(2, 96, 256, {Decay::Head, true}));
+    out.push_back(packed(2, 64, 40, {Decay::Channel, true, 1, true}));
     out.push_back(packed(2, 64, 40, {Decay::Channel, false}));
     return out;
 }
@@ -156,7 +196,7 @@ std::string pathOf(const Subject& s, const std::string& device, torch::ScalarTyp
     case ops::RecurrencePath::Chunks: return "native, in chunks on the tensor cores";
     case ops::RecurrencePath::Tokens:
         return std::string("native, token by token (")
-            + (type != torch::kBFloat16 ? "chunks are for bfloat16)" : s.sizes.length < 8 ? "fewer than 8 tokens)" : "the chunks do not take these widths)");
+            + (type != torch::kBFloat16 ? "chunks are for bfloat16)" : s.sizes.length < 8 ? "fewer than 8 tokens)" : "the chunks do not take these shapes)");
     case ops::RecurrencePath::Cpu: return "through the CPU (slow): keys wider than 256";
     }
     return "native";

@@ -22,12 +22,13 @@ struct Case {
     bool delta, initialState;
     double gateScale = 0.1;
     std::vector<std::int64_t> starts = {}; ///< packed sequences
+    bool removalKey = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c)
 {
     return out << "B" << c.batch << "_T" << c.length << "_H" << c.heads << "_K" << c.key << "_V" << c.value << "_g" << c.gate
-               << (c.delta ? "_delta" : "") << (c.initialState ? "_state" : "") << (c.starts.empty() ? "" : "_packed") << (c.gateScale > 1 ? "_strong" : "");
+               << (c.delta ? "_delta" : "") << (c.initialState ? "_state" : "") << (c.starts.empty() ? "" : "_packed") << (c.removalKey ? "_removal" : "") << (c.gateScale > 1 ? "_strong" : "");
 }
 
 /// Inputs rounded to bfloat16 once, so that kernel and reference start from the same numbers.
@@ -36,6 +37,7 @@ struct Inputs {
     Optional g, beta, state;
     Tensor starts;
     double scale = 0.3;
+    Optional removalKey = {};
 };
 
 Inputs makeInputs(const Case& c)
@@ -44,8 +46,11 @@ Inputs makeInputs(const Case& c)
     const auto rounded = [](const Tensor& t) { return t.to(at::kBFloat16); };
     Inputs in;
     in.q = rounded(at::randn({c.batch, c.length, c.heads, c.key}));
-    const Tensor k = at::randn({c.batch, c.length, c.heads, c.key});
-    in.k = rounded(k / (k.norm(2, at::IntArrayRef{-1}, true) + 1e-6));
+    const auto unitKeys = [&] {
+        const Tensor k = at::randn({c.batch, c.length, c.heads, c.key});
+        return rounded(k / (k.norm(2, at::IntArrayRef{-1}, true) + 1e-6));
+    };
+    in.k = unitKeys();
     in.v = rounded(at::randn({c.batch, c.length, c.heads, c.value}));
     if (c.gate == 3)
         in.g = -at::rand({c.batch, c.length, c.heads}) * c.gateScale;
@@ -58,6 +63,8 @@ Inputs makeInputs(const Case& c)
         in.state = at::randn({sequences, c.heads, c.key, c.value});
     if (!c.starts.empty())
         in.starts = at::tensor(c.starts, at::kLong);
+    if (c.removalKey)
+        in.removalKey = unitKeys();
     return in;
 }
 
@@ -65,18 +72,19 @@ Inputs makeInputs(const Case& c)
 std::tuple<Tensor, Tensor> reference(const Inputs& in)
 {
     const auto wide = [](const Tensor& t) { return t.to(at::kDouble); };
-    const auto part = [&](const Tensor& q, const Tensor& k, const Tensor& v, const Optional& g, const Optional& beta, const Optional& state) {
+    const auto part = [&](const Tensor& q, const Tensor& k, const Tensor& v, const Optional& g, const Optional& beta, const Optional& state,
+                          const Optional& removalKey) {
         return postnas::ops::linearRecurrence(wide(q), wide(k), wide(v), g ? Optional(wide(*g)) : g, beta ? Optional(wide(*beta)) : beta,
-                                              state ? Optional(wide(*state)) : state, in.scale);
+                                              state ? Optional(wide(*state)) : state, in.scale, removalKey ? Optional(wide(*removalKey)) : removalKey);
     };
     if (!in.starts.defined())
-        return part(in.q, in.k, in.v, in.g, in.beta, in.state);
+        return part(in.q, in.k, in.v, in.g, in.beta, in.state, in.removalKey);
     std::vector<Tensor> outputs, states;
     for (std::int64_t s = 0; s + 1 < in.starts.size(0); ++s) {
         const std::int64_t first = in.starts[s].item<std::int64_t>(), length = in.starts[s + 1].item<std::int64_t>() - first;
         const auto cut = [&](const Tensor& t) { return t.narrow(1, first, length); };
         const auto [o, state] = part(cut(in.q), cut(in.k), cut(in.v), in.g ? Optional(cut(*in.g)) : in.g, in.beta ? Optional(cut(*in.beta)) : in.beta,
-                                     in.state ? Optional(in.state->narrow(0, s, 1)) : in.state);
+                                     in.state ? Optional(in.state->narrow(0, s, 1)) : in.state, in.removalKey ? Optional(cut(*in.removalKey)) : in.removalKey);
         outputs.push_back(o);
         states.push_back(state);
     }
@@ -99,6 +107,7 @@ cuda::RecurrenceProblem problemOf(const Inputs& in)
     p.gatePerChannel = in.g && in.g->dim() == 4;
     p.beta = in.beta ? in.beta->const_data_ptr<float>() : nullptr;
     p.initialState = in.state ? in.state->const_data_ptr<float>() : nullptr;
+    p.removalKey = in.removalKey ? in.removalKey->const_data_ptr() : nullptr;
     p.scale = float(in.scale);
     if (in.starts.defined()) {
         p.starts = in.starts.const_data_ptr<std::int64_t>();
@@ -149,7 +158,8 @@ TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
     const cuda::RecurrenceProblem p = problemOf(in);
     const auto wide = [](const Tensor& t) { return t.to(at::kDouble).requires_grad_(); };
     const auto wideOrNone = [&](const Optional& t) { return t ? Optional(wide(*t)) : t; };
-    const Inputs leaves{wide(in.q), wide(in.k), wide(in.v), wideOrNone(in.g), wideOrNone(in.beta), wideOrNone(in.state), in.starts, in.scale};
+    const Inputs leaves{wide(in.q), wide(in.k), wide(in.v), wideOrNone(in.g), wideOrNone(in.beta), wideOrNone(in.state), in.starts, in.scale,
+                        wideOrNone(in.removalKey)};
     const auto [o, state] = reference(leaves);
     const Tensor gradO = at::randn_like(o).to(at::kBFloat16), gradState = at::randn_like(state).to(at::kFloat);
     if (o.numel() + state.numel() > 0)
@@ -158,9 +168,10 @@ TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const auto room = [&](const Optional& t) { return t ? at::full_like(*t, nan) : Tensor(); };
     const auto pointer = [](const Tensor& t) { return t.defined() ? t.mutable_data_ptr<float>() : nullptr; };
-    const Tensor q = room(in.q), k = room(in.k), v = room(in.v), g = room(in.g), beta = room(in.beta), initial = room(in.state);
+    const Tensor q = room(in.q), k = room(in.k), v = room(in.v), g = room(in.g), beta = room(in.beta), initial = room(in.state), removalKey = room(in.removalKey);
     const cuda::ChunkedGradients out{gradO.const_data_ptr(), gradState.const_data_ptr<float>(), q.mutable_data_ptr(), k.mutable_data_ptr(),
-                                     v.mutable_data_ptr(), pointer(g), pointer(beta), pointer(initial)};
+                                     v.mutable_data_ptr(), pointer(g), pointer(beta), pointer(initial),
+                                     removalKey.defined() ? removalKey.mutable_data_ptr() : nullptr};
     const Tensor workspace = at::full({std::int64_t(cuda::chunkedBackwardWorkspace(p) / 4)}, nan, at::kFloat);
     ASSERT_EQ(cuda::launchChunkedBackward(p, out, workspace.mutable_data_ptr(), nullptr), cudaSuccess);
     const auto expect = [](const char* name, const Tensor& actual, const Optional& leaf) {
@@ -174,6 +185,7 @@ TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
     expect("g", g, leaves.g);
     expect("beta", beta, leaves.beta);
     expect("initial state", initial, leaves.state);
+    expect("removal key", removalKey, leaves.removalKey);
 }
 
 /// So many that the kernels take wider blocks, but most of them empty.
@@ -204,7 +216,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ChunkedRecurrence,
                                          Case{1, 242, 1, 128, 136, 3, true, true, 0.1, manySequences()},
                                          Case{1, 242, 1, 128, 136, 4, false, false, 0.1, manySequences()},
                                          Case{1, 242, 1, 88, 136, 4, true, true, 0.1, manySequences()},
-                                         Case{1, 242, 1, 64, 136, 0, false, true, 0.1, manySequences()}),
+                                         Case{1, 242, 1, 64, 136, 0, false, true, 0.1, manySequences()},
+                                         Case{2, 130, 1, 64, 64, 4, true, true, 0.6, {}, true}, Case{1, 1, 1, 64, 24, 4, true, true, 0.6, {}, true},
+                                         Case{1, 75, 2, 128, 40, 4, true, false, 0.1, {}, true},
+                                         Case{1, 140, 1, 88, 16, 4, true, true, 60.0, {}, true},
+                                         Case{1, 205, 1, 64, 16, 4, true, true, 0.1, {0, 1, 65, 65, 193, 205}, true}),
                          [](const auto& info) { return testing::PrintToString(info.param) + "_" + std::to_string(info.index); });
 
 } // namespace
