@@ -58,6 +58,22 @@ RecurrenceSizes checkPackedRecurrence(const at::Tensor& q, const at::Tensor& k, 
                                       const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, const at::Tensor& starts,
                                       const std::optional<at::Tensor>& removalKey);
 
+/// RWKV-7 (operators.h) as the linear recurrence of twice as many tokens; any device.
+RecurrenceResult rwkv7AsRecurrence(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v, const at::Tensor& kappa,
+                                   const at::Tensor& a, const std::optional<at::Tensor>& initialState, double scale);
+/// Gradients of r, w, k, v, kappa, a and the initial state.
+using Rwkv7BackwardResult = RecurrenceBackwardResult;
+Rwkv7BackwardResult rwkv7BackwardAsRecurrence(const std::optional<at::Tensor>& gradO, const std::optional<at::Tensor>& gradFinalState,
+                                              const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v,
+                                              const at::Tensor& kappa, const at::Tensor& a, const std::optional<at::Tensor>& initialState,
+                                              double scale);
+/// Throws c10::Error naming the tensor whose shape, type or device does not fit; the sizes are of the recurrence.
+RecurrenceSizes checkRwkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v, const at::Tensor& kappa,
+                           const at::Tensor& a, const std::optional<at::Tensor>& initialState);
+/// Two tokens from each, [batch, length, ...] to [batch, 2 length, ...], and the second of each two.
+at::Tensor bothTokens(const at::Tensor& first, const at::Tensor& second);
+at::Tensor secondTokens(const at::Tensor& both);
+
 /// y = causal convolution of x; kernels per token [batch, length, channels, taps] or shared [channels, taps].
 at::Tensor causalConvolutionCpu(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history);
 /// Gradients of x, kernels and history (undefined without history).

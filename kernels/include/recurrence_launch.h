@@ -22,6 +22,9 @@ struct RecurrenceProblem {
     const float* beta = nullptr;         ///< [batch, length, heads]; null: no delta correction
     const float* initialState = nullptr; ///< [batch, heads, key, value]; null: zeros
     const void* removalKey = nullptr;    ///< as k; null: k itself is what the delta correction reads along
+    /// RWKV-7, with a decay of each channel and no starts: tokens come in pairs, of which the first decays and removes, and the second writes and
+    /// is asked. length, v, o and beta count all tokens; q, k, g, removalKey (there kappa) and this (there a) have a row for a pair. Null: no pairs.
+    const void* removalRate = nullptr;
     float scale = 1;
     /// Packed sequences: batch is 1, and sequence s has the tokens starts[s] to starts[s + 1]; on the device, [sequences + 1]. States are
     /// [sequences, heads, key, value] then. Null: each row of the batch is a sequence.
@@ -49,7 +52,7 @@ inline constexpr std::int64_t kMaxKeyDim = 256;
 cudaError_t launchRecurrenceForward(const RecurrenceProblem& problem, void* o, float* finalState, cudaStream_t stream);
 
 /// Whether the chunked kernels can take it: bfloat16, key width a multiple of 8 up to 256, value width a multiple of 8, arrays on
-/// 16 bytes; with a removal key a decay of each channel and a key width up to 128. They use the tensor cores and are the fast path; sums and states stay float32, products are of bfloat16 numbers.
+/// 16 bytes; with a removal key a decay of each channel and a key width up to 128, and for pairs an even length. They use the tensor cores and are the fast path; sums and states stay float32, products are of bfloat16 numbers.
 bool chunkedCanTake(const RecurrenceProblem& problem);
 /// Bytes of scratch memory of the chunked forward pass, on 16 bytes.
 std::size_t chunkedForwardWorkspace(const RecurrenceProblem& problem);
@@ -68,6 +71,7 @@ struct ChunkedGradients {
     float* beta = nullptr;
     float* initialState = nullptr; ///< may be null
     void* removalKey = nullptr;    ///< bfloat16
+    void* removalRate = nullptr;   ///< bfloat16
 };
 /// Bytes of scratch memory of the chunked backward pass, on 16 bytes; the states of all chunks are kept in it.
 std::size_t chunkedBackwardWorkspace(const RecurrenceProblem& problem);

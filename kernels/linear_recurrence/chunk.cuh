@@ -88,6 +88,20 @@ __device__ __forceinline__ void copyTile(Element16* tile, int tileStride, int ti
     }
 }
 
+/// The same where two rows come from a pair's rows: even ones from `even`, odd ones from `odd`; null: zeros.
+template <int Threads>
+__device__ __forceinline__ void copyPairs(Element16* tile, int tileStride, int tileRows, int tileColumns, const Element16* even, const Element16* odd,
+                                          std::int64_t rowStride, int rows, int columns)
+{
+    const int pieces = tileColumns / 8;
+    for (int i = int(threadIdx.x); i < tileRows * pieces; i += Threads) {
+        const int row = i / pieces, column = i % pieces * 8;
+        const Element16* from = row % 2 ? odd : even;
+        const bool valid = from != nullptr && row < rows && column < columns;
+        copyAsync16(tile + row * tileStride + column, valid ? from + row / 2 * rowStride + column : even ? even : odd, valid);
+    }
+}
+
 /// Copies `count` numbers, a multiple of 4, to shared memory; both addresses are on 16 bytes.
 template <int Threads>
 __device__ __forceinline__ void copyFloats(unsigned char* to, const float* from, int count)
@@ -119,8 +133,6 @@ __device__ __forceinline__ void packPair(std::uint32_t (&a)[4], const float (&le
     a[3] = pack<Element16>(right[2], right[3]);
 }
 
-constexpr int kMaxRemovalKey = 128; ///< with a removal key
-
 /// Calls f with the smallest key width that kernels are made for and that holds keyDim, as an integral constant.
 template <int Largest = 256, typename F>
 cudaError_t forKeyWidth(std::int64_t keyDim, F&& f)
@@ -147,6 +159,20 @@ cudaError_t forCase(const RecurrenceProblem& p, F&& f)
         if (p.gatePerChannel)
             return p.beta ? f(width, std::true_type(), std::true_type()) : f(width, std::false_type(), std::true_type());
         return p.beta ? f(width, std::true_type(), std::false_type()) : f(width, std::false_type(), std::false_type());
+    });
+}
+
+constexpr int kMaxRemovalKey = 128; ///< with a removal key
+/// What the delta rule removes along: k, a key of its own, or in tokens of its own (RecurrenceProblem::removalRate).
+enum class Removal { Key, OwnKey, OwnToken };
+/// f with the problem's removal and key width, as integral constants; there is a removal key.
+template <typename F>
+cudaError_t forRemoval(const RecurrenceProblem& p, F&& f)
+{
+    return forKeyWidth<kMaxRemovalKey>(p.keyDim, [&](auto width) {
+        if (p.removalRate)
+            return f(width, std::integral_constant<Removal, Removal::OwnToken>());
+        return f(width, std::integral_constant<Removal, Removal::OwnKey>());
     });
 }
 

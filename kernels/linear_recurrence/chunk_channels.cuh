@@ -53,18 +53,19 @@ struct ChannelRuns {
     __device__ bool active() const { return run < kRuns; }
 };
 
-/// Starts the copies of g [token, head, key] to `sums`, as part of the open group; tokens and channels that are not there do not decay.
-template <int Key, int Threads>
+/// Starts the copies of g [token, head, key] to `sums`, as part of the open group; tokens and channels that are not there do not decay. Pairs: g has a
+/// row for a pair, of which the first token decays.
+template <int Key, int Threads, bool Pairs = false>
 __device__ __forceinline__ void copyChannels(const RecurrenceProblem& p, std::int64_t firstToken, std::int64_t head, int rows, float* sums)
 {
-    const float* g = p.g + (firstToken * p.heads + head) * p.keyDim;
+    const float* g = p.g + ((Pairs ? firstToken / 2 : firstToken) * p.heads + head) * p.keyDim;
     const std::int64_t stride = p.heads * p.keyDim;
     const bool aligned = reinterpret_cast<std::uintptr_t>(p.g) % 16 == 0;
 #pragma unroll
     for (int k = 0; k < kTokens * Key / 4 / Threads; ++k) {
         const int i = k * Threads + int(threadIdx.x), row = i / (Key / 4), key = i % (Key / 4) * 4;
-        const bool valid = row < rows && key < p.keyDim;
-        const float* from = valid ? g + row * stride + key : g;
+        const bool valid = row < rows && key < p.keyDim && (!Pairs || row % 2 == 0);
+        const float* from = valid ? g + (Pairs ? row / 2 : row) * stride + key : g;
         float* to = sums + row * kSumStride<Key> + key;
         if (aligned)
             copyAsync16(to, from, valid);
@@ -100,6 +101,28 @@ __device__ void sumChannels(float* sums, float* ends)
 #pragma unroll 16
         for (int i = 0; i < Runs::kRun; ++i)
             own[i * kSumStride<Key>] += before;
+    }
+}
+
+/// exp(-w) of two channels of a removing token (an even row), from the sums.
+template <int Key>
+__device__ __forceinline__ float2 growth(const float* sums, int token, int channel)
+{
+    const float2 g = *reinterpret_cast<const float2*>(sums + token * kSumStride<Key> + channel);
+    const float2 before = token > 0 ? *reinterpret_cast<const float2*>(sums + (token - 1) * kSumStride<Key> + channel) : float2{0, 0};
+    return {powerOfTwo(before.x - g.x), powerOfTwo(before.y - g.y)};
+}
+
+/// Makes the keys of the removing tokens: a and kappa, in the tiles of keys and of removal keys, become a kappa and kappa exp(-w).
+template <int Key, int Threads>
+__device__ void finishPairs(Element16* keys, Element16* removal, int stride, const float* sums)
+{
+    for (int i = int(threadIdx.x); i < kTokens / 2 * (Key / 2); i += Threads) {
+        const int row = i / (Key / 2) * 2, column = i % (Key / 2) * 2;
+        auto &key = *reinterpret_cast<std::uint32_t*>(keys + row * stride + column), &removed = *reinterpret_cast<std::uint32_t*>(removal + row * stride + column);
+        const float2 a = unpack<Element16>(key), kappa = unpack<Element16>(removed), grown = growth<Key>(sums, row, column);
+        key = pack<Element16>(a.x * kappa.x, a.y * kappa.y);
+        removed = pack<Element16>(kappa.x * grown.x, kappa.y * grown.y);
     }
 }
 

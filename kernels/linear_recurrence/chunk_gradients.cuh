@@ -239,7 +239,7 @@ cudaError_t launchGradientsOf(const RecurrenceProblem& p, const Scratch& scratch
 {
     return forKeyWidth(p.keyDim, [&](auto width) {
         const auto run = [&](auto delta) {
-            constexpr int kBlocks = !decltype(delta)::value && decltype(width)::value <= 128 ? 2 : 1;
+            constexpr int kBlocks = decltype(width)::value <= (decltype(delta)::value ? 64 : 128) ? 2 : 1;
             return launchGradientsKernel<Gradients<decltype(width)::value, decltype(delta)::value>, kBlocks>(p, scratch, backward, out, stream);
         };
         return p.beta ? run(std::true_type()) : run(std::false_type());

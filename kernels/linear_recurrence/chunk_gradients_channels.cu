@@ -11,7 +11,7 @@ constexpr int kStages = 2, kUnrollApart = 2;
 constexpr float kFar = 40; ///< powers of two that one factor may be away from one
 constexpr int larger(int a, int b) { return a > b ? a : b; }
 
-template <int Key, bool Delta, bool Removal>
+template <int Key, bool Delta, Removal R>
 class ChannelGradients : ChunkGradients<Key, Delta, kStages> {
     using Base = ChunkGradients<Key, Delta, kStages>;
     using typename Base::Rows;
@@ -20,13 +20,14 @@ class ChannelGradients : ChunkGradients<Key, Delta, kStages> {
     using Base::fromState, Base::taken, Base::given;
     using Base::find, Base::tile, Base::floats, Base::token, Base::channel, Base::pair, Base::copyKeys, Base::storeKeys;
 
+    static constexpr bool kOwnRemoval = R != Removal::Key, kPairs = R == Removal::OwnToken;
     /// Squares that are multiplied with queries and keys: dA, and with the delta rule dM.
     static constexpr int kSquares = Delta ? 2 : 1;
     /// f y of levels 32 and 16, of all tokens; later tiles of 16 tokens and channels of each warp.
     static constexpr int kOwnStride = 24, kOwnTile = 16 * kOwnStride * 2, kOwn = (Delta ? 3 : 2) * kOwnTile,
                          kDecayed = larger(2 * kSquares * kKeyTile, 8 * kOwn);
     static constexpr int kSums = 0, kGates = kSums + kTokens * kSumStride<Key> * 4, kTotals = kGates + (Delta ? kTokens * 4 : 0),
-                         kStagesAt = kTotals + 4 * Key * 4, kQuery = kStagesAt, kKey = kQuery + kKeyTile, kRemoval = Removal ? kKey + kKeyTile : kKey,
+                         kStagesAt = kTotals + 4 * Key * 4, kQuery = kStagesAt, kKey = kQuery + kKeyTile, kRemoval = kOwnRemoval ? kKey + kKeyTile : kKey,
                          kAttention = kRemoval + kKeyTile, kSystem = kAttention + kSquare, kDecayedAt = kAttention + kSquares * kSquare, kEnds = kDecayedAt;
 
 public:
@@ -40,11 +41,17 @@ public:
         if (!find())
             return;
         this->multiplyValues(kStagesAt);
-        copyKeys(kQuery, p.q);
-        copyKeys(kKey, p.k);
-        if (Removal)
-            copyKeys(kRemoval, p.removalKey);
-        copyChannels<Key, kThreads>(p, first, head, rows, floats(kSums));
+        if constexpr (kPairs) {
+            copyPairsTo(kQuery, nullptr, p.q);
+            copyPairsTo(kKey, p.removalRate, p.k);
+            copyPairsTo(kRemoval, p.removalKey, nullptr);
+        } else {
+            copyKeys(kQuery, p.q);
+            copyKeys(kKey, p.k);
+            if (kOwnRemoval)
+                copyKeys(kRemoval, p.removalKey);
+        }
+        copyChannels<Key, kThreads, kPairs>(p, first, head, rows, floats(kSums));
         commitCopies();
         // With a decay of each channel D is put in later, where the channel is known.
         this->storeSquares(kAttention, kSystem, [](int, int) { return 1.f; });
@@ -54,6 +61,10 @@ public:
         __syncthreads();
         sumChannels<Key, kThreads>(floats(kSums), floats(kEnds));
         __syncthreads();
+        if constexpr (kPairs) {
+            finishPairs<Key, kThreads>(tile(kKey), tile(kRemoval), kKeyStride, floats(kSums));
+            __syncthreads();
+        }
 
         scaleInter();
         apart();
@@ -112,7 +123,7 @@ private:
                     const std::uint32_t factor = pack<Element16>(f.x, f.y), key = multiplyPairs(pair(kKey, n, e), factor);
                     pair(kDecayedAt + l * kSquares * kKeyTile, n, e) = later ? multiplyPairs(pair(kQuery, n, e), factor) : key;
                     if (Delta)
-                        pair(kDecayedAt + (l * kSquares + 1) * kKeyTile, n, e) = Removal && later ? multiplyPairs(pair(kRemoval, n, e), factor) : key;
+                        pair(kDecayedAt + (l * kSquares + 1) * kKeyTile, n, e) = kOwnRemoval && later ? multiplyPairs(pair(kRemoval, n, e), factor) : key;
                 }
         }
         __syncthreads();
@@ -249,7 +260,7 @@ private:
                 put(own(0) + to, multiplyPairs(key, pack<Element16>(back[m][i].x, back[m][i].y)));
                 put(own(1) + to, multiplyPairs(pair(kQuery, at + m, 2 * i), forth));
                 if (Delta)
-                    put(own(2) + to, multiplyPairs(Removal ? pair(kRemoval, at + m, 2 * i) : key, forth));
+                    put(own(2) + to, multiplyPairs(kOwnRemoval ? pair(kRemoval, at + m, 2 * i) : key, forth));
             }
         __syncwarp();
         multiplyOwn(x.later, w[0].below, own(0));
@@ -296,7 +307,7 @@ private:
                     const int to = ownAt(r, c, e, m);
                     put(own(0) + to, isLater(e, level) ? multiplyPairs(pair(kQuery, at + m, e), factor) : key);
                     if (Delta)
-                        put(own(1) + to, Removal && isLater(e, level) ? multiplyPairs(pair(kRemoval, at + m, e), factor) : key);
+                        put(own(1) + to, kOwnRemoval && isLater(e, level) ? multiplyPairs(pair(kRemoval, at + m, e), factor) : key);
                 }
             __syncwarp();
 #pragma unroll
@@ -334,13 +345,40 @@ private:
     /// Stores the gradients of queries and keys, and dG, summed from each token to the end of the chunk.
     __device__ __forceinline__ void finish()
     {
+        if constexpr (kPairs)
+            finishPairRows();
+        else
+            finishRows();
+        if (out.g != nullptr)
+            this->eachStateProduct([&](int key, float sum) {
+                if (key < p.keyDim)
+                    floats(kTotals)[key] += sum * scratch.channelDecay[slot * p.keyDim + key];
+            });
+        __syncthreads();
+        if constexpr (kPairs) {
+            storePairRows(kQuery, 1, out.q);
+            storePairRows(kKey, 1, out.k);
+            storePairRows(kKey, 0, out.removalRate);
+            storePairRows(kRemoval, 0, out.removalKey);
+        } else {
+            storeKeys(kQuery, out.q);
+            storeKeys(kKey, out.k);
+            if (kOwnRemoval)
+                storeKeys(kRemoval, out.removalKey);
+        }
+        storeGateGradients();
+    }
+
+    /// The gradients take the place of queries and keys, and each token's part of dG that of the sums.
+    __device__ __forceinline__ void finishRows()
+    {
 #pragma unroll
         for (int n = 0; n < kTiles; ++n)
 #pragma unroll
             for (int e = 0; e < 4; e += 2) {
                 const float2 q = unpack<Element16>(pair(kQuery, n, e)), k = unpack<Element16>(pair(kKey, n, e));
                 auto& gate = *reinterpret_cast<float2*>(floats(kSums) + token(e) * kSumStride<Key> + channel(n, 0));
-                if constexpr (Removal) {
+                if constexpr (kOwnRemoval) {
                     const float2 removal = unpack<Element16>(pair(kRemoval, n, e));
                     gate = {q.x * fromState[n][e] + removal.x * taken[n][e] - k.x * given[n][e],
                             q.y * fromState[n][e + 1] + removal.y * taken[n][e + 1] - k.y * given[n][e + 1]};
@@ -352,16 +390,75 @@ private:
                 }
                 pair(kQuery, n, e) = pack<Element16>(fromState[n][e], fromState[n][e + 1]);
             }
-        if (out.g != nullptr)
-            this->eachStateProduct([&](int key, float sum) {
-                if (key < p.keyDim)
-                    floats(kTotals)[key] += sum * scratch.channelDecay[slot * p.keyDim + key];
-            });
+    }
+
+    /// The same for pairs: removing tokens leave the gradients of a and kappa in the places of their keys. kappa exp(-w) exp(G) is kappa with the sum
+    /// up to the token before, so that is the token whose G gets its part.
+    __device__ __forceinline__ void finishPairRows()
+    {
+        const bool removes = r % 2 == 0;
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+            for (int e = 0; e < 4; e += 2) {
+                const float2 q = unpack<Element16>(pair(kQuery, n, e)), k = unpack<Element16>(pair(kKey, n, e)), removal = unpack<Element16>(pair(kRemoval, n, e));
+                pair(kQuery, n, e) = pack<Element16>(fromState[n][e], fromState[n][e + 1]);
+                fromState[n][e] = q.x * fromState[n][e] - k.x * given[n][e];
+                fromState[n][e + 1] = q.y * fromState[n][e + 1] - k.y * given[n][e + 1];
+                if (removes) {
+                    const bool inside = token(e) < rows && channel(n, 0) < p.keyDim;
+                    const std::int64_t at = inside ? ((first / 2 + token(e) / 2) * p.heads + head) * p.keyDim + channel(n, 0) : 0;
+                    const float2 kappa = unpack<Element16>(*reinterpret_cast<const std::uint32_t*>(static_cast<const Element16*>(p.removalKey) + at)),
+                                 a = unpack<Element16>(*reinterpret_cast<const std::uint32_t*>(static_cast<const Element16*>(p.removalRate) + at)),
+                                 grown = growth<Key>(floats(kSums), token(e), channel(n, 0));
+                    pair(kKey, n, e) = pack<Element16>(given[n][e] * kappa.x, given[n][e + 1] * kappa.y);
+                    pair(kRemoval, n, e) = pack<Element16>(given[n][e] * a.x + taken[n][e] * grown.x, given[n][e + 1] * a.y + taken[n][e + 1] * grown.y);
+                    taken[n][e] *= removal.x;
+                    taken[n][e + 1] *= removal.y;
+                } else {
+                    pair(kKey, n, e) = pack<Element16>(given[n][e], given[n][e + 1]);
+                }
+            }
         __syncthreads();
-        storeKeys(kQuery, out.q);
-        storeKeys(kKey, out.k);
-        if (Removal)
-            storeKeys(kRemoval, out.removalKey);
+        eachOwnSum([&](float2& sum, int n, int e) { sum = {fromState[n][e], fromState[n][e + 1]}; });
+        __syncthreads();
+        if (removes)
+            eachOwnSum([&](float2& sum, int n, int e) {
+                if (token(e) > 0) {
+                    float2& before = *(&sum - kSumStride<Key> / 2);
+                    before = {before.x + taken[n][e], before.y + taken[n][e + 1]};
+                }
+            });
+    }
+    template <typename F>
+    __device__ __forceinline__ void eachOwnSum(F&& f)
+    {
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+            for (int e = 0; e < 4; e += 2)
+                f(*reinterpret_cast<float2*>(floats(kSums) + token(e) * kSumStride<Key> + channel(n, 0)), n, e);
+    }
+
+    __device__ void copyPairsTo(int offset, const void* even, const void* odd)
+    {
+        const std::int64_t at = (first / 2 * p.heads + head) * p.keyDim;
+        const auto row = [at](const void* from) { return from ? static_cast<const Element16*>(from) + at : nullptr; };
+        copyPairs<kThreads>(tile(offset), kKeyStride, kTokens, Key, row(even), row(odd), p.heads * p.keyDim, rows, int(p.keyDim));
+    }
+    /// Writes the even or the odd rows of a tile as rows of a [pair, head, key] array.
+    __device__ void storePairRows(int offset, int which, void* to)
+    {
+        const int pieces = int(p.keyDim) / 8;
+        for (int i = int(threadIdx.x); i < rows / 2 * pieces; i += kThreads) {
+            const int row = i / pieces, column = i % pieces * 8;
+            *reinterpret_cast<uint4*>(static_cast<Element16*>(to) + ((first / 2 + row) * p.heads + head) * p.keyDim + column) =
+                *reinterpret_cast<const uint4*>(tile(offset) + (2 * row + which) * kKeyStride + column);
+        }
+    }
+
+    __device__ __forceinline__ void storeGateGradients()
+    {
         if (out.g == nullptr)
             return;
         using Runs = ChannelRuns<Key, kThreads>;
@@ -384,16 +481,17 @@ private:
             for (int i = at.run + 1; i < Runs::kRuns; ++i)
                 after += floats(kEnds)[i * Key + at.channel];
             const std::int64_t stride = p.heads * p.keyDim;
-            float* g = out.g + ((first + at.run * Runs::kRun) * p.heads + head) * p.keyDim + at.channel;
+            constexpr int kStep = kPairs ? 2 : 1;
+            float* g = out.g + ((first + at.run * Runs::kRun) / kStep * p.heads + head) * p.keyDim + at.channel;
             const int left = min(Runs::kRun, rows - at.run * Runs::kRun);
 #pragma unroll 8
-            for (int i = 0; i < left; ++i)
-                g[i * stride] = own[i * kSumStride<Key>] + after;
+            for (int i = 0; i < left; i += kStep)
+                g[i / kStep * stride] = own[i * kSumStride<Key>] + after;
         }
     }
 };
 
-template <int Key, bool Delta> using GradientsPerChannel = ChannelGradients<Key, Delta, false>;
+template <int Key, bool Delta> using GradientsPerChannel = ChannelGradients<Key, Delta, Removal::Key>;
 
 } // namespace
 
@@ -401,8 +499,10 @@ cudaError_t launchGradientsPerChannel(const RecurrenceProblem& p, const Scratch&
                                       const ChunkedGradients& out, cudaStream_t stream)
 {
     if (p.removalKey)
-        return forKeyWidth<kMaxRemovalKey>(p.keyDim, [&](auto width) {
-            return launchGradientsKernel<ChannelGradients<decltype(width)::value, true, true>, 1>(p, scratch, backward, out, stream);
+        return forRemoval(p, [&](auto width, auto removal) {
+            constexpr int kBlocks = decltype(width)::value <= 64 ? 2 : 1;
+            return launchGradientsKernel<ChannelGradients<decltype(width)::value, true, decltype(removal)::value>, kBlocks>(p, scratch, backward, out,
+                                                                                                                            stream);
         });
     return launchGradientsOf<GradientsPerChannel>(p, scratch, backward, out, stream);
 }

@@ -9,12 +9,12 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
 
-/// The products wait in registers until nothing reads the tiles any more, and then take their place. Removal: the delta rule reads along a key of
-/// its own.
-template <int Key, bool Removal>
+/// The products wait in registers until nothing reads the tiles any more, and then take their place. OwnRemoval: the delta
+/// rule reads along other keys than it writes.
+template <int Key, bool OwnRemoval>
 struct Layout {
     static constexpr int kTileStride = Key + 8, kTile = kTokens * kTileStride * 2, kSquare = kTokens * kSquareStride * 2;
-    static constexpr int kQuery = 0, kKey = kTile, kRemoval = Removal ? 2 * kTile : kKey, kSums = kRemoval + kTile, kGates = kSums + kTokens * kSumStride<Key> * 4,
+    static constexpr int kQuery = 0, kKey = kTile, kRemoval = OwnRemoval ? 2 * kTile : kKey, kSums = kRemoval + kTile, kGates = kSums + kTokens * kSumStride<Key> * 4,
                          kEnds = kGates + 4 * kTokens * 4, kBytes = kEnds + 4 * Key * 4;
     static constexpr int kAttention = kQuery, kInverse = kKey, kSystem = kSums;
     static_assert(kSquare <= kTile && kTokens * kSystemStride <= kTokens * kSumStride<Key>);
@@ -25,10 +25,12 @@ struct Products {
     float attention[2][4] = {}, system[2][4] = {};
 };
 
-template <int Key, bool Delta, bool Removal>
+template <int Key, bool Delta, Removal R>
 class Prepare {
+    static constexpr bool kOwnRemoval = R != Removal::Key, kPairs = R == Removal::OwnToken;
+
 public:
-    using L = Layout<Key, Removal>;
+    using L = Layout<Key, kOwnRemoval>;
 
     __device__ Prepare(const RecurrenceProblem& problem, const Scratch& scratchArrays, unsigned char* memory)
         : p(problem), scratch(scratchArrays), shared(memory), chunk(blockIdx.x), head(blockIdx.y), slot(chunk * problem.heads + head),
@@ -44,19 +46,27 @@ public:
             return;
         rows = int(min(std::int64_t(kTokens), sequence.length - before));
         first = sequence.first + before;
-        const std::int64_t offset = (first * p.heads + head) * p.keyDim, stride = p.heads * p.keyDim;
-        copyTile<kThreads>(tile(L::kQuery), L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.q) + offset, stride, rows, int(p.keyDim));
-        copyTile<kThreads>(tile(L::kKey), L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.k) + offset, stride, rows, int(p.keyDim));
-        if (Removal)
-            copyTile<kThreads>(tile(L::kRemoval), L::kTileStride, kTokens, Key, static_cast<const Element16*>(p.removalKey) + offset, stride, rows,
-                               int(p.keyDim));
-        copyChannels<Key, kThreads>(p, first, head, rows, floats(L::kSums));
+        if constexpr (kPairs) {
+            copyPairsTo(L::kQuery, nullptr, p.q);
+            copyPairsTo(L::kKey, p.removalRate, p.k);
+            copyPairsTo(L::kRemoval, p.removalKey, nullptr);
+        } else {
+            copyTo(L::kQuery, p.q);
+            copyTo(L::kKey, p.k);
+            if (kOwnRemoval)
+                copyTo(L::kRemoval, p.removalKey);
+        }
+        copyChannels<Key, kThreads, kPairs>(p, first, head, rows, floats(L::kSums));
         commitCopies();
         gates();
         waitCopies<0>();
         __syncthreads();
         sumChannels<Key, kThreads>(floats(L::kSums), floats(L::kEnds));
         __syncthreads();
+        if constexpr (kPairs) {
+            finishPairs<Key, kThreads>(tile(L::kKey), tile(L::kRemoval), L::kTileStride, floats(L::kSums));
+            __syncthreads();
+        }
         storeDecayed();
 
         Products near, far;
@@ -92,6 +102,18 @@ private:
     __device__ float* floats(int offset) const { return reinterpret_cast<float*>(shared + offset); }
     __device__ const float* sumsAt(int token, int channel) const { return floats(L::kSums) + token * kSumStride<Key> + channel; }
     __device__ float beta(int token) const { return floats(L::kGates)[kBeta * kTokens + token]; }
+
+    __device__ void copyTo(int offset, const void* from)
+    {
+        copyTile<kThreads>(tile(offset), L::kTileStride, kTokens, Key, static_cast<const Element16*>(from) + (first * p.heads + head) * p.keyDim,
+                           p.heads * p.keyDim, rows, int(p.keyDim));
+    }
+    __device__ void copyPairsTo(int offset, const void* even, const void* odd)
+    {
+        const std::int64_t at = (first / 2 * p.heads + head) * p.keyDim;
+        const auto row = [at](const void* from) { return from ? static_cast<const Element16*>(from) + at : nullptr; };
+        copyPairs<kThreads>(tile(offset), L::kTileStride, kTokens, Key, row(even), row(odd), p.heads * p.keyDim, rows, int(p.keyDim));
+    }
 
     __device__ void gates()
     {
@@ -184,7 +206,7 @@ private:
             std::uint32_t query[4], key[4], removal[4], f[4], left[4], right[4];
             load(query, L::kQuery, row, kk);
             load(key, L::kKey, row, kk);
-            if (Removal)
+            if (kOwnRemoval)
                 load(removal, L::kRemoval, row, kk);
 #pragma unroll
             for (int level = First; level >= Second; level /= 2) {
@@ -193,10 +215,10 @@ private:
                 scaled(left, query, f);
                 scaled(right, key, f);
                 add(to.attention, left, right);
-                if (Removal)
+                if (kOwnRemoval)
                     scaled(left, removal, f);
                 if (Delta)
-                    add(to.system, Removal ? left : right, right);
+                    add(to.system, kOwnRemoval ? left : right, right);
             }
             if (Itself)
                 add(itself.attention, query, key);
@@ -287,18 +309,21 @@ private:
     int warp, r, c;
 };
 
-template <int Key, bool Delta, bool Removal>
-__global__ void __launch_bounds__(kThreads, Delta || Key > 128 ? 1 : 3) prepareChannelsKernel(RecurrenceProblem p, Scratch scratch)
+/// Blocks of a multiprocessor, as far as shared memory goes: while one waits for its inverse or its tiles, the others go on.
+template <int Key, Removal R> constexpr int kBlocks = Key > 128 ? 1 : R != Removal::Key && Key > 96 ? 2 : 3;
+
+template <int Key, bool Delta, Removal R>
+__global__ void __launch_bounds__(kThreads, kBlocks<Key, R>) prepareChannelsKernel(RecurrenceProblem p, Scratch scratch)
 {
     POSTNAS_SHARED_MEMORY(shared);
-    Prepare<Key, Delta, Removal>(p, scratch, shared).run();
+    Prepare<Key, Delta, R>(p, scratch, shared).run();
 }
 
-template <int Key, bool Delta, bool Removal = false>
+template <int Key, bool Delta, Removal R = Removal::Key>
 cudaError_t prepareChannels(const RecurrenceProblem& p, const Scratch& scratch, cudaStream_t stream)
 {
     const dim3 grid(unsigned(chunkCount(p)), unsigned(p.heads));
-    return launch(prepareChannelsKernel<Key, Delta, Removal>, grid, dim3(kThreads), Layout<Key, Removal>::kBytes, stream, p, scratch);
+    return launch(prepareChannelsKernel<Key, Delta, R>, grid, dim3(kThreads), Layout<Key, R != Removal::Key>::kBytes, stream, p, scratch);
 }
 
 } // namespace
@@ -306,7 +331,9 @@ cudaError_t prepareChannels(const RecurrenceProblem& p, const Scratch& scratch, 
 cudaError_t launchPrepareChannels(const RecurrenceProblem& p, const Scratch& scratch, cudaStream_t stream)
 {
     if (p.removalKey)
-        return forKeyWidth<kMaxRemovalKey>(p.keyDim, [&](auto width) { return prepareChannels<decltype(width)::value, true, true>(p, scratch, stream); });
+        return forRemoval(p, [&](auto width, auto removal) {
+            return prepareChannels<decltype(width)::value, true, decltype(removal)::value>(p, scratch, stream);
+        });
     return forKeyWidth(p.keyDim, [&](auto width) {
         constexpr int kKey = decltype(width)::value;
         return p.beta ? prepareChannels<kKey, true>(p, scratch, stream) : prepareChannels<kKey, false>(p, scratch, stream);

@@ -67,6 +67,21 @@ RecurrenceSizes checkPackedRecurrence(const at::Tensor& q, const at::Tensor& k, 
     return s;
 }
 
+RecurrenceSizes checkRwkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v, const at::Tensor& kappa,
+                           const at::Tensor& a, const std::optional<at::Tensor>& initialState)
+{
+    TORCH_CHECK(r.dim() == 4, "rwkv7: r must be [batch, length, heads, key], it has shape ", r.sizes());
+    for (const auto& [name, t] : {std::pair("w", &w), {"k", &k}, {"kappa", &kappa}, {"a", &a}}) {
+        TORCH_CHECK(t->sizes() == r.sizes(), "rwkv7: ", name, " has shape ", t->sizes(), ", r has ", r.sizes());
+        TORCH_CHECK(t->is_floating_point() && t->device() == r.device(), "rwkv7: ", name, " is ", t->scalar_type(), " on ", t->device(), ", r is ",
+                    r.scalar_type(), " on ", r.device());
+    }
+    RecurrenceSizes s = checkRecurrence(r, k, v, w, std::nullopt, initialState, std::nullopt);
+    s.length *= 2;
+    s.delta = s.removalKey = true;
+    return s;
+}
+
 ConvolutionSizes checkConvolution(const at::Tensor& x, const at::Tensor& kernels, const std::optional<at::Tensor>& history)
 {
     TORCH_CHECK(x.dim() == 3, "causal convolution: x must be [batch, length, channels], it has shape ", x.sizes());

@@ -2,9 +2,6 @@
 //
 // Two primitives, `linear_recurrence` and `causal_convolution`, have an implementation per device and a backward operator.
 // The named operators (gated_linear_attention, gated_delta_rule, dynamic_convolution, short_convolution) are instances.
-#include <ATen/ops/ones.h>
-#include <ATen/ops/stack.h>
-#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -180,21 +177,6 @@ RecurrenceResult gatedDeltaRuleImplementation(const Tensor& q, const Tensor& k, 
     return linearRecurrence(q, k, v, g, beta, initialState, scale, std::nullopt);
 }
 
-RecurrenceResult rwkv7Implementation(const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& kappa, const Tensor& a,
-                                     const OptionalTensor& initialState, double scale)
-{
-    TORCH_CHECK(r.dim() == 4 && v.dim() == 4, "rwkv7: r must be [batch, length, heads, key] and v [batch, length, heads, value], they have shapes ",
-                r.sizes(), " and ", v.sizes());
-    for (const auto& [name, t] : {std::pair("w", &w), {"k", &k}, {"kappa", &kappa}, {"a", &a}})
-        TORCH_CHECK(t->sizes() == r.sizes(), "rwkv7: ", name, " has shape ", t->sizes(), ", r has ", r.sizes());
-    // Of two tokens the first removes and the second writes; the first is not asked for an output, and the second neither decays nor reads.
-    const auto both = [](const Tensor& first, const Tensor& second) { return at::stack({first, second}, 2).flatten(1, 2); };
-    const Tensor none = at::zeros_like(r), ones = at::ones({r.size(0), 2 * r.size(1), r.size(2)}, w.options());
-    const auto [o, state] = linearRecurrence(both(none, r), both(a.mul(kappa).to(k.scalar_type()), k), both(at::zeros_like(v), v), both(w, at::zeros_like(w)),
-                                             ones, initialState, scale, both(kappa.mul(w.neg().exp()).to(r.scalar_type()), none));
-    return {o.unflatten(1, {r.size(1), 2}).select(2, 1), state};
-}
-
 Tensor dynamicConvolutionImplementation(const Tensor& x, const Tensor& kernels, const OptionalTensor& history)
 {
     TORCH_CHECK(kernels.dim() == 4, "dynamic convolution: kernels must be [batch, length, channels, taps], they have shape ",
@@ -223,8 +205,6 @@ TORCH_LIBRARY(postnas, m)
     m.def("gated_delta_rule(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta, Tensor? initial_state, float scale) "
           "-> (Tensor, Tensor)",
           &gatedDeltaRuleImplementation);
-    m.def("rwkv7(Tensor r, Tensor w, Tensor k, Tensor v, Tensor kappa, Tensor a, Tensor? initial_state, float scale) -> (Tensor, Tensor)",
-          &rwkv7Implementation);
     m.def("dynamic_convolution(Tensor x, Tensor kernels, Tensor? history) -> Tensor", &dynamicConvolutionImplementation);
     m.def("short_convolution(Tensor x, Tensor weight, Tensor? history) -> Tensor", &shortConvolutionImplementation);
 }
@@ -269,16 +249,6 @@ std::tuple<Tensor, Tensor> gatedDeltaRule(const Tensor& q, const Tensor& k, cons
                                .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                                                        const OptionalTensor&, double)>();
     return op.call(q, k, v, g, beta, initialState, scale);
-}
-
-std::tuple<Tensor, Tensor> rwkv7(const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& kappa, const Tensor& a,
-                                 const OptionalTensor& initialState, double scale)
-{
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("postnas::rwkv7", "")
-                               .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                                       const OptionalTensor&, double)>();
-    return op.call(r, w, k, v, kappa, a, initialState, scale);
 }
 
 Tensor dynamicConvolution(const Tensor& x, const Tensor& kernels, const OptionalTensor& history)

@@ -114,13 +114,13 @@ class Peers:
             inputs["beta"] = torch.rand(batch, 1, 12, device="cuda", dtype=torch.bfloat16)
             self.add("gated_delta_rule_step", "batch %d, length 1, heads 12, key 96, value 256" % batch, name,
                      lambda: seconds(lambda: fused_recurrent_gated_delta_rule(**inputs), 50))
-        inputs = rwkv7_inputs(8, 4096, 32, 64)
-        self.add("rwkv7", "batch 8, length 4096, heads 32, key 64, value 64", name, lambda: seconds(lambda: chunk_rwkv7(**inputs)),
-                 None if quick else lambda: with_backward(chunk_rwkv7, inputs))
-        # Last: its tuning takes more than a minute.
+        # Last: their tuning takes minutes.
         inputs = recurrence_inputs(8, 4096, 12, 128, 128, True)
         self.add("gated_linear_attention", "batch 8, length 4096, heads 12, key 128, value 128", name, lambda: seconds(lambda: chunk_gla(**inputs)),
                  None if quick else lambda: with_backward(chunk_gla, inputs))
+        inputs = rwkv7_inputs(8, 4096, 32, 64)
+        self.add("rwkv7", "batch 8, length 4096, heads 32, key 64, value 64", name, lambda: seconds(lambda: chunk_rwkv7(**inputs)),
+                 None if quick else lambda: with_backward(chunk_rwkv7, inputs))
 
     def attention(self):
         name = "torch " + torch.__version__

@@ -136,8 +136,8 @@ Subject packed(std::int64_t heads, std::int64_t key, std::int64_t value, const R
 Subject rwkv7(const Shape& d)
 {
     Subject s = subject(d, {Decay::Channel, true, 0.6, true});
-    s.name = "rwkv7";
-    s.sizes.length *= 2;
+    s.name = s.primitive = "rwkv7";
+    s.sizes.length *= 2; // of the recurrence
     s.inputs[5] = torch::rand_like(s.inputs[1]); // how much of each channel is removed
     const double scale = 1.0 / std::sqrt(static_cast<double>(d.key));
     s.formula = [scale](const Tensors& in) -> Tensors {
@@ -179,6 +179,7 @@ std::vector<Subject> subjects()
     out.push_back(subject({1, 70, 1, 128, 48}, {Decay::Channel, true, 30, true}));
     out.push_back(subject({1, 33, 1, 64, 32}, {Decay::Head, true, 1, true}));
     out.push_back(rwkv7({2, 70, 2, 64, 64}));
+    out.push_back(rwkv7({1, 33, 1, 128, 40}));
     out.push_back(packed(2, 96, 256, {Decay::Head, true}));
     out.push_back(packed(2, 64, 40, {Decay::Channel, true, 1, true}));
     out.push_back(packed(2, 64, 40, {Decay::Channel, false}));

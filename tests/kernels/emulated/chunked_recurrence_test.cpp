@@ -188,6 +188,80 @@ TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
     expect("removal key", removalKey, leaves.removalKey);
 }
 
+struct Rwkv7Case {
+    std::int64_t batch, length, heads, key, value;
+    double decay;
+};
+
+class ChunkedRwkv7 : public testing::TestWithParam<Rwkv7Case> {};
+
+TEST_P(ChunkedRwkv7, FollowsTheReference)
+{
+    const Rwkv7Case c = GetParam();
+    at::manual_seed(31);
+    const auto rounded = [](const Tensor& t) { return t.to(at::kBFloat16); };
+    const std::vector<std::int64_t> keys = {c.batch, c.length, c.heads, c.key};
+    const Tensor direction = at::randn(keys), r = rounded(at::randn(keys)), k = rounded(at::randn(keys)), a = rounded(at::rand(keys)),
+                 kappa = rounded(direction / direction.norm(2, at::IntArrayRef{-1}, true)), w = -c.decay * at::rand(keys),
+                 v = rounded(at::randn({c.batch, c.length, c.heads, c.value})), state = at::randn({c.batch, c.heads, c.key, c.value});
+    std::vector<Tensor> leaves;
+    for (const Tensor& t : {r, w, k, v, kappa, a, state})
+        leaves.push_back(t.to(at::kDouble).requires_grad_());
+    const auto [expected, expectedState] = postnas::ops::rwkv7(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], leaves[5], leaves[6], 0.3);
+    const Tensor gradO = rounded(at::randn_like(expected)), gradState = at::randn_like(state);
+    ((expected * gradO.to(at::kDouble)).sum() + (expectedState * gradState.to(at::kDouble)).sum()).backward();
+
+    const auto both = [](const Tensor& t) { return at::stack({at::zeros_like(t), t}, 2).flatten(1, 2); };
+    const auto second = [](const Tensor& t) { return t.unflatten(1, {t.size(1) / 2, 2}).select(2, 1); };
+    const Tensor values = both(v), upstream = both(gradO), beta = at::ones({c.batch, 2 * c.length, c.heads});
+    cuda::RecurrenceProblem p;
+    p.batch = c.batch;
+    p.length = 2 * c.length;
+    p.heads = c.heads;
+    p.keyDim = c.key;
+    p.valueDim = c.value;
+    p.element = cuda::Element::BFloat16;
+    p.q = r.const_data_ptr();
+    p.k = k.const_data_ptr();
+    p.v = values.const_data_ptr();
+    p.g = w.const_data_ptr<float>();
+    p.gatePerChannel = true;
+    p.beta = beta.const_data_ptr<float>();
+    p.initialState = state.const_data_ptr<float>();
+    p.removalKey = kappa.const_data_ptr();
+    p.removalRate = a.const_data_ptr();
+    p.scale = 0.3f;
+    ASSERT_TRUE(cuda::chunkedCanTake(p));
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const auto room = [&](const Tensor& t) { return at::full_like(t, nan); };
+    const Tensor o = room(values), finalState = room(state), workspace = at::full({std::int64_t(cuda::chunkedBackwardWorkspace(p) / 4)}, nan, at::kFloat);
+    ASSERT_EQ(cuda::launchChunkedForward(p, o.mutable_data_ptr(), finalState.mutable_data_ptr<float>(), workspace.mutable_data_ptr(), nullptr), cudaSuccess);
+    EXPECT_LT(relativeError(second(o), expected), 1e-2);
+    EXPECT_LT(relativeError(finalState, expectedState), 1e-2);
+
+    const Tensor gradR = room(r), gradW = room(w), gradK = room(k), gradV = room(values), gradKappa = room(kappa), gradA = room(a), gradBeta = room(beta),
+                 gradInitial = room(state);
+    cuda::ChunkedGradients out;
+    out.gradO = upstream.const_data_ptr();
+    out.gradFinalState = gradState.const_data_ptr<float>();
+    out.q = gradR.mutable_data_ptr();
+    out.k = gradK.mutable_data_ptr();
+    out.v = gradV.mutable_data_ptr();
+    out.g = gradW.mutable_data_ptr<float>();
+    out.beta = gradBeta.mutable_data_ptr<float>();
+    out.initialState = gradInitial.mutable_data_ptr<float>();
+    out.removalKey = gradKappa.mutable_data_ptr();
+    out.removalRate = gradA.mutable_data_ptr();
+    ASSERT_EQ(cuda::launchChunkedBackward(p, out, workspace.mutable_data_ptr(), nullptr), cudaSuccess);
+    const std::vector<Tensor> actual = {gradR, gradW, gradK, second(gradV), gradKappa, gradA, gradInitial};
+    for (std::size_t i = 0; i < actual.size(); ++i)
+        EXPECT_LT(relativeError(actual[i], leaves[i].grad()), 2e-2) << "input " << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ChunkedRwkv7,
+                         testing::Values(Rwkv7Case{2, 75, 2, 64, 64, 0.607}, Rwkv7Case{1, 1, 1, 64, 24, 0.607}, Rwkv7Case{1, 32, 1, 128, 40, 0.607},
+                                         Rwkv7Case{1, 67, 1, 40, 16, 0.05}, Rwkv7Case{1, 40, 1, 88, 32, 4.0}));
+
 /// So many that the kernels take wider blocks, but most of them empty.
 std::vector<std::int64_t> manySequences()
 {
