@@ -40,7 +40,7 @@ def seconds(f, repeats=10, warm_up=3):
 
     for _ in range(warm_up):
         f()
-    calls = max(1, min(50, math.ceil(5e-3 / max(together(1), 1e-6))))
+    calls = max(1, min(50, math.ceil(20e-3 / max(together(1), 1e-6))))
     return statistics.median(together(calls) for _ in range(repeats))
 
 
