@@ -62,14 +62,14 @@ OperatorCheck checkWithGradients(const GradientSubject& s, const std::string& de
     OperatorCheck out = named(s.name, s.shape, device, type, tolerance);
     out.differentiable = true;
     out.path = path;
-    // The formula sees what the operator sees: inputs already rounded to its type.
+    // The formula sees what the operator sees: inputs, and the gradients of the outputs, already rounded to its type.
     Tensors rounded, inputs, weights;
     for (const Tensor& t : s.inputs) {
         inputs.push_back(t.to(type).to(torch::Device(device)));
         rounded.push_back(t.to(type).to(torch::kFloat64));
     }
     for (const Tensor& t : s.formula(rounded))
-        weights.push_back(torch::randn_like(t));
+        weights.push_back(torch::randn_like(t).to(type).to(torch::kFloat64));
     const auto [expected, expectedGradients] = evaluate(s.formula, rounded, weights);
     const auto [actual, actualGradients] = evaluate(s.implementation, inputs, weights);
     out.forwardDifference = largestRelativeDifference(actual, expected);

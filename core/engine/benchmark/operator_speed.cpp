@@ -188,7 +188,8 @@ private:
 };
 
 /// Short calls are timed several at a time, or the clock's and the first launch's own time would count, which a layer between others does not see.
-int callsAtATime(double seconds) { return static_cast<int>(std::clamp(std::ceil(20e-3 / std::max(seconds, 1e-6)), 1.0, 50.0)); }
+/// Long ones are not: repeated, they would show what the card's power allows.
+int callsAtATime(double seconds) { return seconds < 2e-3 ? static_cast<int>(std::min(50.0, std::ceil(20e-3 / std::max(seconds, 1e-6)))) : 1; }
 
 /// The median of one call, with the device idle before.
 double secondsOfOne(const std::function<void()>& once, const torch::Device& device, int repeats)
