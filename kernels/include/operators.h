@@ -44,9 +44,9 @@ std::tuple<at::Tensor, at::Tensor> gatedDeltaRule(const at::Tensor& q, const at:
 
 /// The transition of RWKV-7 (arXiv 2503.14456), per head: a decay of each channel and a matrix of rank one,
 ///   S_t = diag(exp(w_t)) S_{t-1} - (a_t * kappa_t) (kappa_t^T S_{t-1}) + k_t v_t^T,   o_t = scale * S_t^T r_t
-/// r, w, k, kappa, a: [batch, length, heads, key]; w: log decay <= 0, of which RWKV-7 has no stronger one than -0.607; kappa: the removal key, of
-/// unit length; a: how much is removed, 0 to 1. v, initialState and the result as above. Two tokens of the recurrence above for each: one removes
-/// along kappa, with kappa exp(-w) as its removal key, and one writes.
+/// r, w, k, kappa, a: [batch, length, heads, key]; w: log decay <= 0, in RWKV-7 -0.607 or more (exp(-w) must be a float32 number); kappa: the
+/// removal key, of unit length; a: how much is removed, 0 to 1. v, initialState and the result as above. Two tokens of the recurrence above for each:
+/// one removes along kappa, with kappa exp(-w) as its removal key, and one writes.
 std::tuple<at::Tensor, at::Tensor> rwkv7(const at::Tensor& r, const at::Tensor& w, const at::Tensor& k, const at::Tensor& v,
                                          const at::Tensor& kappa, const at::Tensor& a, const std::optional<at::Tensor>& initialState,
                                          double scale);

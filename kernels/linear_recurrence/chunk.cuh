@@ -6,7 +6,8 @@
 //   R = diag(beta) (V - exp(G) K S)               N = X R  (without delta: N = V)
 //   O = scale exp(G) Q S + A N                    S' = exp(G_C) S + (exp(G_C - G) K)^T N
 // (the "UT transform" of arXiv 2406.06484 with the decay of arXiv 2412.06464; X is applied to R instead of being folded into K and V,
-// so that only X has to be stored). With a removal key, row i of M has r_i instead of k_i, and R reads exp(G) r. All exponents are at most zero, so nothing overflows however strong the decay is.
+// so that only X has to be stored). With a removal key, row i of M has r_i instead of k_i, and R reads exp(G) r. All exponents are at most zero, so
+// nothing overflows however strong the decay is; only RWKV-7's removal keys, kappa exp(-w), are made with one that is not.
 #pragma once
 
 #include <cstdint>

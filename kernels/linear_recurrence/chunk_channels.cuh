@@ -119,7 +119,8 @@ __device__ void finishPairs(Element16* keys, Element16* removal, int stride, con
 {
     for (int i = int(threadIdx.x); i < kTokens / 2 * (Key / 2); i += Threads) {
         const int row = i / (Key / 2) * 2, column = i % (Key / 2) * 2;
-        auto &key = *reinterpret_cast<std::uint32_t*>(keys + row * stride + column), &removed = *reinterpret_cast<std::uint32_t*>(removal + row * stride + column);
+        auto &key = *reinterpret_cast<std::uint32_t*>(keys + row * stride + column),
+             &removed = *reinterpret_cast<std::uint32_t*>(removal + row * stride + column);
         const float2 a = unpack<Element16>(key), kappa = unpack<Element16>(removed), grown = growth<Key>(sums, row, column);
         key = pack<Element16>(a.x * kappa.x, a.y * kappa.y);
         removed = pack<Element16>(kappa.x * grown.x, kappa.y * grown.y);

@@ -9,8 +9,8 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
 
-/// The products wait in registers until nothing reads the tiles any more, and then take their place. OwnRemoval: the delta
-/// rule reads along other keys than it writes.
+/// The products wait in registers until nothing reads the tiles any more, and then take their place. OwnRemoval: the delta rule reads
+/// along other keys than it writes.
 template <int Key, bool OwnRemoval>
 struct Layout {
     static constexpr int kTileStride = Key + 8, kTile = kTokens * kTileStride * 2, kSquare = kTokens * kSquareStride * 2;
