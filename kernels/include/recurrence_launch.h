@@ -52,8 +52,8 @@ inline constexpr std::int64_t kMaxKeyDim = 256;
 cudaError_t launchRecurrenceForward(const RecurrenceProblem& problem, void* o, float* finalState, cudaStream_t stream);
 
 /// Whether the chunked kernels can take it: bfloat16, key width a multiple of 8 up to 256, value width a multiple of 8, arrays on
-/// 16 bytes; with a removal key a decay of each channel and a key width up to 128, and for pairs an even length. They use the tensor cores and are the
-/// fast path; sums and states stay float32, products are of bfloat16 numbers.
+/// 16 bytes; with a removal key a decay of each channel and a key width up to 128, and for pairs an even length. They use the tensor cores and are
+/// the fast path; sums and states stay float32, products are of bfloat16 numbers.
 bool chunkedCanTake(const RecurrenceProblem& problem);
 /// Bytes of scratch memory of the chunked forward pass, on 16 bytes.
 std::size_t chunkedForwardWorkspace(const RecurrenceProblem& problem);

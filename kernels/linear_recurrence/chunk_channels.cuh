@@ -53,8 +53,8 @@ struct ChannelRuns {
     __device__ bool active() const { return run < kRuns; }
 };
 
-/// Starts the copies of g [token, head, key] to `sums`, as part of the open group; tokens and channels that are not there do not decay. Pairs: g has a
-/// row for a pair, of which the first token decays.
+/// Starts the copies of g [token, head, key] to `sums`, as part of the open group; tokens and channels that are not there do not decay. Pairs: g has
+/// a row for a pair, of which the first token decays.
 template <int Key, int Threads, bool Pairs = false>
 __device__ __forceinline__ void copyChannels(const RecurrenceProblem& p, std::int64_t firstToken, std::int64_t head, int rows, float* sums)
 {

@@ -1,5 +1,5 @@
-// The gradients of chunk_gradients.cu where each channel has its own decay: tiles, products by levels (chunk_gradients_levels.cuh) and what comes out of
-// them. With a removal key T is its gradient and P that of k, else k has both.
+// The gradients of chunk_gradients.cu where each channel has its own decay: tiles, products by levels (chunk_gradients_levels.cuh) and what comes out
+// of them. With a removal key T is its gradient and P that of k, else k has both.
 #include "kernels/linear_recurrence/chunk_gradients_levels.cuh"
 
 namespace postnas::ops::cuda::chunk {
@@ -101,7 +101,8 @@ private:
                     pair(kKey, n, e) = pack<Element16>(given[n][e], given[n][e + 1]);
                     pair(kRemoval, n, e) = pack<Element16>(taken[n][e], taken[n][e + 1]);
                 } else {
-                    gate = {q.x * fromState[n][e] + k.x * (taken[n][e] - given[n][e]), q.y * fromState[n][e + 1] + k.y * (taken[n][e + 1] - given[n][e + 1])};
+                    gate = {q.x * fromState[n][e] + k.x * (taken[n][e] - given[n][e]),
+                            q.y * fromState[n][e + 1] + k.y * (taken[n][e + 1] - given[n][e + 1])};
                     pair(kKey, n, e) = pack<Element16>(given[n][e] + taken[n][e], given[n][e + 1] + taken[n][e + 1]);
                 }
                 pair(kQuery, n, e) = pack<Element16>(fromState[n][e], fromState[n][e + 1]);
@@ -117,7 +118,8 @@ private:
         for (int n = 0; n < kTiles; ++n)
 #pragma unroll
             for (int e = 0; e < 4; e += 2) {
-                const float2 q = unpack<Element16>(pair(kQuery, n, e)), k = unpack<Element16>(pair(kKey, n, e)), removal = unpack<Element16>(pair(kRemoval, n, e));
+                const float2 q = unpack<Element16>(pair(kQuery, n, e)), k = unpack<Element16>(pair(kKey, n, e)),
+                             removal = unpack<Element16>(pair(kRemoval, n, e));
                 pair(kQuery, n, e) = pack<Element16>(fromState[n][e], fromState[n][e + 1]);
                 fromState[n][e] = q.x * fromState[n][e] - k.x * given[n][e];
                 fromState[n][e + 1] = q.y * fromState[n][e + 1] - k.y * given[n][e + 1];
@@ -128,7 +130,8 @@ private:
                                  a = unpack<Element16>(*reinterpret_cast<const std::uint32_t*>(static_cast<const Element16*>(p.removalRate) + at)),
                                  grown = growth<Key>(floats(kSums), token(e), channel(n, 0));
                     pair(kKey, n, e) = pack<Element16>(given[n][e] * kappa.x, given[n][e + 1] * kappa.y);
-                    pair(kRemoval, n, e) = pack<Element16>(given[n][e] * a.x + taken[n][e] * grown.x, given[n][e + 1] * a.y + taken[n][e + 1] * grown.y);
+                    pair(kRemoval, n, e) =
+                        pack<Element16>(given[n][e] * a.x + taken[n][e] * grown.x, given[n][e + 1] * a.y + taken[n][e + 1] * grown.y);
                     taken[n][e] *= removal.x;
                     taken[n][e + 1] *= removal.y;
                 } else {

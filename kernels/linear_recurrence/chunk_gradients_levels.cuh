@@ -89,7 +89,8 @@ protected:
                     const std::uint32_t factor = pack<Element16>(f.x, f.y), key = multiplyPairs(pair(kKey, n, e), factor);
                     pair(kDecayedAt + l * kSquares * kKeyTile, n, e) = later ? multiplyPairs(pair(kQuery, n, e), factor) : key;
                     if (Delta)
-                        pair(kDecayedAt + (l * kSquares + 1) * kKeyTile, n, e) = kOwnRemoval && later ? multiplyPairs(pair(kRemoval, n, e), factor) : key;
+                        pair(kDecayedAt + (l * kSquares + 1) * kKeyTile, n, e) =
+                            kOwnRemoval && later ? multiplyPairs(pair(kRemoval, n, e), factor) : key;
                 }
         }
         __syncthreads();

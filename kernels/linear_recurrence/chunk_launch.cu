@@ -60,7 +60,8 @@ bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(poin
 
 bool chunkedCanTake(const RecurrenceProblem& p)
 {
-    const bool removalFits = !p.removalKey || (p.beta && p.g && p.gatePerChannel && p.keyDim <= chunk::kMaxRemovalKey && chunk::aligned(p.removalKey));
+    const bool removalFits =
+        !p.removalKey || (p.beta && p.g && p.gatePerChannel && p.keyDim <= chunk::kMaxRemovalKey && chunk::aligned(p.removalKey));
     const bool pairsFit = !p.removalRate || (p.removalKey && p.length % 2 == 0 && !p.starts && chunk::aligned(p.removalRate));
     return removalFits && pairsFit && p.element == Element::BFloat16 && p.keyDim > 0 && p.keyDim <= kMaxKeyDim && p.keyDim % 8 == 0 && p.valueDim > 0
         && p.valueDim % 8 == 0 && chunk::aligned(p.q) && chunk::aligned(p.k) && chunk::aligned(p.v);

@@ -14,7 +14,8 @@ constexpr int kThreads = kWarps * 32;
 template <int Key, bool OwnRemoval>
 struct Layout {
     static constexpr int kTileStride = Key + 8, kTile = kTokens * kTileStride * 2, kSquare = kTokens * kSquareStride * 2;
-    static constexpr int kQuery = 0, kKey = kTile, kRemoval = OwnRemoval ? 2 * kTile : kKey, kSums = kRemoval + kTile, kGates = kSums + kTokens * kSumStride<Key> * 4,
+    static constexpr int kQuery = 0, kKey = kTile, kRemoval = OwnRemoval ? 2 * kTile : kKey, kSums = kRemoval + kTile,
+                         kGates = kSums + kTokens * kSumStride<Key> * 4,
                          kEnds = kGates + 4 * kTokens * 4, kBytes = kEnds + 4 * Key * 4;
     static constexpr int kAttention = kQuery, kInverse = kKey, kSystem = kSums;
     static_assert(kSquare <= kTile && kTokens * kSystemStride <= kTokens * kSumStride<Key>);

@@ -42,8 +42,8 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
 }
 
 RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& gradFinalState, const Tensor& q, const Tensor& k, const Tensor& v,
-                                  const OptionalTensor& g, const OptionalTensor& beta, const OptionalTensor& initialState, const Tensor& starts, double scale,
-                                  const OptionalTensor& removalKey)
+                                  const OptionalTensor& g, const OptionalTensor& beta, const OptionalTensor& initialState, const Tensor& starts,
+                                  double scale, const OptionalTensor& removalKey)
 {
     const RecurrenceSizes s = checkPackedRecurrence(q, k, v, g, beta, initialState, starts, removalKey);
     const c10::cuda::CUDAGuard guard(v.device());

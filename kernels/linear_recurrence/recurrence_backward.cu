@@ -211,7 +211,9 @@ template <int Rows>
 cudaError_t backward(const RecurrenceProblem& p, const RecurrenceGradients& grad, float* workspace, int multiprocessors, cudaStream_t stream)
 {
     const BackwardPlan chosen = plan(p, Rows, multiprocessors);
-    const auto kernel = !p.beta ? backwardKernel<Rows, false, false> : p.removalKey ? backwardKernel<Rows, true, true> : backwardKernel<Rows, true, false>;
+    const auto kernel = !p.beta ? backwardKernel<Rows, false, false>
+        : p.removalKey          ? backwardKernel<Rows, true, true>
+                                : backwardKernel<Rows, true, false>;
     return launch(kernel, dim3(unsigned(chosen.blocks)), dim3(kThreads), 0, stream, p, grad, workspace, chosen);
 }
 

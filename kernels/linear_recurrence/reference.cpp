@@ -89,7 +89,8 @@ void runBackward(const RecurrenceSizes& s, const Prepared& p, double scale, cons
 } // namespace
 
 RecurrenceResult linearRecurrenceCpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& g,
-                                     const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, double scale, const std::optional<at::Tensor>& removalKey)
+                                     const std::optional<at::Tensor>& beta, const std::optional<at::Tensor>& initialState, double scale,
+                                     const std::optional<at::Tensor>& removalKey)
 {
     const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState, removalKey);
     const at::ScalarType type = computeType(v);
@@ -106,7 +107,8 @@ RecurrenceResult linearRecurrenceCpu(const at::Tensor& q, const at::Tensor& k, c
 RecurrenceBackwardResult linearRecurrenceBackwardCpu(const std::optional<at::Tensor>& gradO, const std::optional<at::Tensor>& gradFinalState,
                                                      const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                                      const std::optional<at::Tensor>& g, const std::optional<at::Tensor>& beta,
-                                                     const std::optional<at::Tensor>& initialState, double scale, const std::optional<at::Tensor>& removalKey)
+                                                     const std::optional<at::Tensor>& initialState, double scale,
+                                                     const std::optional<at::Tensor>& removalKey)
 {
     const RecurrenceSizes s = checkRecurrence(q, k, v, g, beta, initialState, removalKey);
     const at::ScalarType type = computeType(v);

@@ -19,10 +19,16 @@ struct Pairs {
     Tensor r, w, k, v, kappa, a, state, beta;
     cuda::RecurrenceProblem problem;
 
-    Pairs(const RecurrenceSizes& s, const Tensor& rIn, const Tensor& wIn, const Tensor& kIn, const Tensor& vIn, const Tensor& kappaIn, const Tensor& aIn,
-          const OptionalTensor& stateIn, double scale)
-        : r(narrow(rIn)), w(packed(cuda::float32(wIn))), k(narrow(kIn)), v(both(narrow(vIn))), kappa(narrow(kappaIn)), a(narrow(aIn)),
-          state(cuda::float32(stateIn)), beta(at::ones({s.batch, s.length, s.heads}, w.options()))
+    Pairs(const RecurrenceSizes& s, const Tensor& rIn, const Tensor& wIn, const Tensor& kIn, const Tensor& vIn, const Tensor& kappaIn,
+        const Tensor& aIn, const OptionalTensor& stateIn, double scale)
+        : r(narrow(rIn))
+        , w(packed(cuda::float32(wIn)))
+        , k(narrow(kIn))
+        , v(both(narrow(vIn)))
+        , kappa(narrow(kappaIn))
+        , a(narrow(aIn))
+        , state(cuda::float32(stateIn))
+        , beta(at::ones({ s.batch, s.length, s.heads }, w.options()))
     {
         problem.batch = s.batch;
         problem.length = s.length;
@@ -47,7 +53,7 @@ struct Pairs {
 };
 
 RecurrenceResult forward(const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& kappa, const Tensor& a,
-                         const OptionalTensor& initialState, double scale)
+    const OptionalTensor& initialState, double scale)
 {
     const RecurrenceSizes s = checkRwkv7(r, w, k, v, kappa, a, initialState);
     const c10::cuda::CUDAGuard guard(v.device());
@@ -55,16 +61,16 @@ RecurrenceResult forward(const Tensor& r, const Tensor& w, const Tensor& k, cons
         return rwkv7AsRecurrence(r, w, k, v, kappa, a, initialState, scale);
     const Pairs p(s, r, w, k, v, kappa, a, initialState, scale);
     const Tensor o = at::empty_like(p.v);
-    const Tensor state = at::empty({s.batch, s.heads, s.keyDim, s.valueDim}, p.w.options());
+    const Tensor state = at::empty({ s.batch, s.heads, s.keyDim, s.valueDim }, p.w.options());
     const Tensor workspace = workspaceOf(cuda::chunkedForwardWorkspace(p.problem), p.v);
     cuda::check(cuda::launchChunkedForward(p.problem, o.mutable_data_ptr(), state.mutable_data_ptr<float>(), workspace.mutable_data_ptr(),
-                                           c10::cuda::getCurrentCUDAStream()),
-                "rwkv7 in chunks");
-    return {secondTokens(o).contiguous(), state};
+                    c10::cuda::getCurrentCUDAStream()),
+        "rwkv7 in chunks");
+    return { secondTokens(o).contiguous(), state };
 }
 
 Rwkv7BackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& gradFinalState, const Tensor& r, const Tensor& w, const Tensor& k,
-                             const Tensor& v, const Tensor& kappa, const Tensor& a, const OptionalTensor& initialState, double scale)
+    const Tensor& v, const Tensor& kappa, const Tensor& a, const OptionalTensor& initialState, double scale)
 {
     const RecurrenceSizes s = checkRwkv7(r, w, k, v, kappa, a, initialState);
     const c10::cuda::CUDAGuard guard(v.device());
@@ -87,8 +93,10 @@ Rwkv7BackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& 
     out.removalKey = gradKappa.mutable_data_ptr();
     out.removalRate = gradA.mutable_data_ptr();
     const Tensor workspace = workspaceOf(cuda::chunkedBackwardWorkspace(p.problem), p.v);
-    cuda::check(cuda::launchChunkedBackward(p.problem, out, workspace.mutable_data_ptr(), c10::cuda::getCurrentCUDAStream()), "rwkv7 in chunks, backward");
-    return {as(gradR, r), as(gradW, w), as(gradK, k), as(secondTokens(gradV).contiguous(), v), as(gradKappa, kappa), as(gradA, a), as(gradState, initialState)};
+    cuda::check(
+        cuda::launchChunkedBackward(p.problem, out, workspace.mutable_data_ptr(), c10::cuda::getCurrentCUDAStream()), "rwkv7 in chunks, backward");
+    return { as(gradR, r), as(gradW, w), as(gradK, k), as(secondTokens(gradV).contiguous(), v), as(gradKappa, kappa), as(gradA, a),
+        as(gradState, initialState) };
 }
 
 } // namespace

@@ -13,8 +13,8 @@ namespace {
 
 using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
-using Forward = RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, double,
-                                 const OptionalTensor&);
+using Forward = RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&, const OptionalTensor&, const OptionalTensor&,
+                                 double, const OptionalTensor&);
 using Backward = RecurrenceBackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
                                           const OptionalTensor&, const OptionalTensor&, double, const OptionalTensor&);
 
@@ -69,7 +69,8 @@ RecurrenceBackwardResult packedRecurrenceBackwardOneByOne(const OptionalTensor& 
                 pieces[n].push_back(n == kState ? each[n] : each[n].squeeze(0));
     }
     const auto together = [](const std::vector<Tensor>& parts) { return parts.empty() ? Tensor() : at::cat(parts, 0); };
-    return {together(pieces[0]), together(pieces[1]), together(pieces[2]), together(pieces[3]), together(pieces[4]), together(pieces[5]), together(pieces[6])};
+    return {together(pieces[0]), together(pieces[1]), together(pieces[2]), together(pieces[3]), together(pieces[4]), together(pieces[5]),
+            together(pieces[6])};
 }
 
 } // namespace postnas::ops

@@ -40,9 +40,9 @@ public:
             return variable_list(9);
         const variable_list saved = context->get_saved_variables();
         static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("postnas::packed_recurrence_backward", "").typed<PackedBackward>();
-        auto [q, k, v, g, beta, state, removalKey] = op.call(optional(gradients[0]), optional(gradients[1]), saved[0], saved[1], saved[2], optional(saved[3]),
-                                                 optional(saved[4]), optional(saved[5]), saved[6], context->saved_data["scale"].toDouble(),
-                                                             optional(saved[7]));
+        auto [q, k, v, g, beta, state, removalKey] =
+            op.call(optional(gradients[0]), optional(gradients[1]), saved[0], saved[1], saved[2], optional(saved[3]), optional(saved[4]),
+                    optional(saved[5]), saved[6], context->saved_data["scale"].toDouble(), optional(saved[7]));
         return {q, k, v, g, beta, state, Tensor(), Tensor(), removalKey};
     }
 };

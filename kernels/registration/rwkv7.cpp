@@ -15,20 +15,20 @@ using torch::autograd::variable_list;
 
 OptionalTensor optional(const Tensor& tensor) { return tensor.defined() ? OptionalTensor(tensor) : std::nullopt; }
 
-using Backward = Rwkv7BackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                     const Tensor&, const OptionalTensor&, double);
+using Backward = Rwkv7BackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+    const Tensor&, const Tensor&, const OptionalTensor&, double);
 
 class Rwkv7Function : public torch::autograd::Function<Rwkv7Function> {
 public:
     static variable_list forward(AutogradContext* context, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& kappa,
-                                 const Tensor& a, const OptionalTensor& initialState, double scale)
+        const Tensor& a, const OptionalTensor& initialState, double scale)
     {
         const at::AutoDispatchBelowADInplaceOrView guard;
         auto [o, finalState] = rwkv7(r, w, k, v, kappa, a, initialState, scale);
-        context->save_for_backward({r, w, k, v, kappa, a, initialState ? *initialState : Tensor()});
+        context->save_for_backward({ r, w, k, v, kappa, a, initialState ? *initialState : Tensor() });
         context->saved_data["scale"] = scale;
         context->set_materialize_grads(false);
-        return {o, finalState};
+        return { o, finalState };
     }
 
     static variable_list backward(AutogradContext* context, variable_list gradients)
@@ -38,16 +38,16 @@ public:
         const variable_list saved = context->get_saved_variables();
         static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("postnas::rwkv7_backward", "").typed<Backward>();
         auto [r, w, k, v, kappa, a, state] = op.call(optional(gradients[0]), optional(gradients[1]), saved[0], saved[1], saved[2], saved[3], saved[4],
-                                                     saved[5], optional(saved[6]), context->saved_data["scale"].toDouble());
-        return {r, w, k, v, kappa, a, state, Tensor()};
+            saved[5], optional(saved[6]), context->saved_data["scale"].toDouble());
+        return { r, w, k, v, kappa, a, state, Tensor() };
     }
 };
 
 RecurrenceResult rwkv7Autograd(const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& kappa, const Tensor& a,
-                               const OptionalTensor& initialState, double scale)
+    const OptionalTensor& initialState, double scale)
 {
     const variable_list out = Rwkv7Function::apply(r, w, k, v, kappa, a, initialState, scale);
-    return {out[0], out[1]};
+    return { out[0], out[1] };
 }
 
 } // namespace
@@ -68,12 +68,12 @@ TORCH_LIBRARY_IMPL(postnas, CompositeExplicitAutograd, m)
 TORCH_LIBRARY_IMPL(postnas, Autograd, m) { m.impl("rwkv7", &rwkv7Autograd); }
 
 std::tuple<Tensor, Tensor> rwkv7(const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v, const Tensor& kappa, const Tensor& a,
-                                 const OptionalTensor& initialState, double scale)
+    const OptionalTensor& initialState, double scale)
 {
     static const auto op = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("postnas::rwkv7", "")
                                .typed<RecurrenceResult(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                                       const OptionalTensor&, double)>();
+                                   const OptionalTensor&, double)>();
     return op.call(r, w, k, v, kappa, a, initialState, scale);
 }
 

@@ -349,8 +349,10 @@ TEST(Operators, WrongShapesAreNamed)
     EXPECT_THAT(message([&] { postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, in.beta, in.v, 1); }), HasSubstr("initial state"));
     EXPECT_THAT(message([&] { postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, in.beta, in.state, 1, in.q.slice(1, 0, 3)); }),
                 HasSubstr("the removal key has shape"));
-    EXPECT_THAT(message([&] { postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, std::nullopt, in.state, 1, in.k); }), HasSubstr("there is no beta"));
-    EXPECT_THAT(message([&] { postnas::ops::rwkv7(in.q, *in.g, in.k, in.v, in.k, in.q.slice(1, 0, 3), in.state, 1); }), HasSubstr("rwkv7: a has shape"));
+    EXPECT_THAT(message([&] { postnas::ops::linearRecurrence(in.q, in.k, in.v, in.g, std::nullopt, in.state, 1, in.k); }),
+                HasSubstr("there is no beta"));
+    EXPECT_THAT(message([&] { postnas::ops::rwkv7(in.q, *in.g, in.k, in.v, in.k, in.q.slice(1, 0, 3), in.state, 1); }),
+                HasSubstr("rwkv7: a has shape"));
     EXPECT_THAT(message([&] { postnas::ops::shortConvolution(at::zeros({1, 2, 3}), at::zeros({4, 2}), {}); }), HasSubstr("kernels"));
     EXPECT_THAT(message([&] { postnas::ops::shortConvolution(at::zeros({1, 2, 3}), at::zeros({3, 4}), at::zeros({1, 2, 3})); }),
                 HasSubstr("history"));

@@ -91,8 +91,9 @@ private:
             Subject s;
             const std::vector<std::int64_t> keys = {d.batch, d.length, d.heads, d.key};
             const Tensor kappa = normal(keys);
-            s.inputs = {normal(keys), -0.6 * uniform(keys), normal(keys), normal({d.batch, d.length, d.heads, d.value}), kappa / kappa.norm(2, {-1}, true),
-                        uniform(keys).to(m_options.dtype()), torch::zeros({d.batch, d.heads, d.key, d.value}, m_options.dtype(torch::kFloat32))};
+            s.inputs = {normal(keys), -0.6 * uniform(keys), normal(keys), normal({d.batch, d.length, d.heads, d.value}),
+                        kappa / kappa.norm(2, {-1}, true), uniform(keys).to(m_options.dtype()),
+                        torch::zeros({d.batch, d.heads, d.key, d.value}, m_options.dtype(torch::kFloat32))};
             s.forward = [](const std::vector<Tensor>& in) { return std::get<0>(ops::rwkv7(in[0], in[1], in[2], in[3], in[4], in[5], in[6], 1.0)); };
             const double tokens = static_cast<double>(d.batch * d.length * d.heads), state = static_cast<double>(d.key * d.value);
             // Decay, what is found, the removed and the written outer product, and the output.

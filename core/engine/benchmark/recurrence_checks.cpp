@@ -126,7 +126,8 @@ Subject packed(std::int64_t heads, std::int64_t key, std::int64_t value, const R
         Tensors rows;
         for (std::size_t n = 0; n < in.size(); ++n)
             rows.push_back(n == 3 ? in[n] : in[n].squeeze(0));
-        const auto [o, state] = ops::packedLinearRecurrence(rows[0], rows[1], rows[2], rule.g(rows), rule.beta(rows), rows[3], torch::tensor(starts), scale, rule.removed(rows));
+        const auto [o, state] = ops::packedLinearRecurrence(rows[0], rows[1], rows[2], rule.g(rows), rule.beta(rows), rows[3],
+                                                            torch::tensor(starts), scale, rule.removed(rows));
         return {o.unsqueeze(0), state};
     };
     return s;
@@ -198,7 +199,9 @@ std::string pathOf(const Subject& s, const std::string& device, torch::ScalarTyp
     case ops::RecurrencePath::Chunks: return "native, in chunks on the tensor cores";
     case ops::RecurrencePath::Tokens:
         return std::string("native, token by token (")
-            + (type != torch::kBFloat16 ? "chunks are for bfloat16)" : s.sizes.length < 8 ? "fewer than 8 tokens)" : "the chunks do not take these shapes)");
+            + (type != torch::kBFloat16  ? "chunks are for bfloat16)"
+                    : s.sizes.length < 8 ? "fewer than 8 tokens)"
+                                         : "the chunks do not take these shapes)");
     case ops::RecurrencePath::Cpu: return "through the CPU (slow): keys wider than 256";
     }
     return "native";

@@ -28,7 +28,8 @@ struct Case {
 std::ostream& operator<<(std::ostream& out, const Case& c)
 {
     return out << "B" << c.batch << "_T" << c.length << "_H" << c.heads << "_K" << c.key << "_V" << c.value << "_g" << c.gate
-               << (c.delta ? "_delta" : "") << (c.initialState ? "_state" : "") << (c.starts.empty() ? "" : "_packed") << (c.removalKey ? "_removal" : "") << (c.gateScale > 1 ? "_strong" : "");
+               << (c.delta ? "_delta" : "") << (c.initialState ? "_state" : "") << (c.starts.empty() ? "" : "_packed")
+               << (c.removalKey ? "_removal" : "") << (c.gateScale > 1 ? "_strong" : "");
 }
 
 /// Inputs rounded to bfloat16 once, so that kernel and reference start from the same numbers.
@@ -75,7 +76,8 @@ std::tuple<Tensor, Tensor> reference(const Inputs& in)
     const auto part = [&](const Tensor& q, const Tensor& k, const Tensor& v, const Optional& g, const Optional& beta, const Optional& state,
                           const Optional& removalKey) {
         return postnas::ops::linearRecurrence(wide(q), wide(k), wide(v), g ? Optional(wide(*g)) : g, beta ? Optional(wide(*beta)) : beta,
-                                              state ? Optional(wide(*state)) : state, in.scale, removalKey ? Optional(wide(*removalKey)) : removalKey);
+                                              state ? Optional(wide(*state)) : state, in.scale,
+                                              removalKey ? Optional(wide(*removalKey)) : removalKey);
     };
     if (!in.starts.defined())
         return part(in.q, in.k, in.v, in.g, in.beta, in.state, in.removalKey);
@@ -84,7 +86,8 @@ std::tuple<Tensor, Tensor> reference(const Inputs& in)
         const std::int64_t first = in.starts[s].item<std::int64_t>(), length = in.starts[s + 1].item<std::int64_t>() - first;
         const auto cut = [&](const Tensor& t) { return t.narrow(1, first, length); };
         const auto [o, state] = part(cut(in.q), cut(in.k), cut(in.v), in.g ? Optional(cut(*in.g)) : in.g, in.beta ? Optional(cut(*in.beta)) : in.beta,
-                                     in.state ? Optional(in.state->narrow(0, s, 1)) : in.state, in.removalKey ? Optional(cut(*in.removalKey)) : in.removalKey);
+                                     in.state ? Optional(in.state->narrow(0, s, 1)) : in.state,
+                                     in.removalKey ? Optional(cut(*in.removalKey)) : in.removalKey);
         outputs.push_back(o);
         states.push_back(state);
     }
@@ -168,7 +171,8 @@ TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const auto room = [&](const Optional& t) { return t ? at::full_like(*t, nan) : Tensor(); };
     const auto pointer = [](const Tensor& t) { return t.defined() ? t.mutable_data_ptr<float>() : nullptr; };
-    const Tensor q = room(in.q), k = room(in.k), v = room(in.v), g = room(in.g), beta = room(in.beta), initial = room(in.state), removalKey = room(in.removalKey);
+    const Tensor q = room(in.q), k = room(in.k), v = room(in.v), g = room(in.g), beta = room(in.beta), initial = room(in.state),
+                 removalKey = room(in.removalKey);
     const cuda::ChunkedGradients out{gradO.const_data_ptr(), gradState.const_data_ptr<float>(), q.mutable_data_ptr(), k.mutable_data_ptr(),
                                      v.mutable_data_ptr(), pointer(g), pointer(beta), pointer(initial),
                                      removalKey.defined() ? removalKey.mutable_data_ptr() : nullptr};
@@ -234,13 +238,15 @@ TEST_P(ChunkedRwkv7, FollowsTheReference)
     ASSERT_TRUE(cuda::chunkedCanTake(p));
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const auto room = [&](const Tensor& t) { return at::full_like(t, nan); };
-    const Tensor o = room(values), finalState = room(state), workspace = at::full({std::int64_t(cuda::chunkedBackwardWorkspace(p) / 4)}, nan, at::kFloat);
-    ASSERT_EQ(cuda::launchChunkedForward(p, o.mutable_data_ptr(), finalState.mutable_data_ptr<float>(), workspace.mutable_data_ptr(), nullptr), cudaSuccess);
+    const Tensor o = room(values), finalState = room(state),
+                 workspace = at::full({std::int64_t(cuda::chunkedBackwardWorkspace(p) / 4)}, nan, at::kFloat);
+    ASSERT_EQ(cuda::launchChunkedForward(p, o.mutable_data_ptr(), finalState.mutable_data_ptr<float>(), workspace.mutable_data_ptr(), nullptr),
+              cudaSuccess);
     EXPECT_LT(relativeError(second(o), expected), 1e-2);
     EXPECT_LT(relativeError(finalState, expectedState), 1e-2);
 
-    const Tensor gradR = room(r), gradW = room(w), gradK = room(k), gradV = room(values), gradKappa = room(kappa), gradA = room(a), gradBeta = room(beta),
-                 gradInitial = room(state);
+    const Tensor gradR = room(r), gradW = room(w), gradK = room(k), gradV = room(values), gradKappa = room(kappa), gradA = room(a),
+                 gradBeta = room(beta), gradInitial = room(state);
     cuda::ChunkedGradients out;
     out.gradO = upstream.const_data_ptr();
     out.gradFinalState = gradState.const_data_ptr<float>();
