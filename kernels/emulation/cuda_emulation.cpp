@@ -297,6 +297,7 @@ void waitArrival(const void* barrier, unsigned parity)
 }
 
 bool warpGroups = true;
+std::size_t sharedMemoryLimit = 227 * 1024;
 
 void startProduct(const GroupProduct& product) { t_block->current->openProducts.push_back(product); }
 

@@ -82,6 +82,8 @@ void copyTile(void* to, const TileRows& from, std::int64_t firstRow, int rows, i
 /// Whether the device that is played has what came with compute capability 9.0, the products of four warps and the copies of pieces; tests of
 /// what other devices run change it.
 extern bool warpGroups;
+/// Bytes of shared memory that a block can have, as on Hopper; tests of smaller devices change it.
+extern std::size_t sharedMemoryLimit;
 /// The right operand of such a product and the product itself, as in kernels/include/warpgroup.cuh. The operand lies in panels of `width` bytes a
 /// row; `leading` bytes between panels, `stride` between groups of eight rows.
 struct GroupTile {

@@ -15,6 +15,16 @@ namespace postnas::ops::cuda {
 
 inline void check(cudaError_t code, const char* what) { TORCH_CHECK(code == cudaSuccess, what, " on CUDA: ", cudaGetErrorString(code)); }
 
+/// Says, once, that the recurrence goes token by token where chunks would be faster.
+inline void tokenByToken(const char* what)
+{
+    static std::mutex mutex;
+    static std::set<std::string> said;
+    const std::lock_guard guard(mutex);
+    if (said.insert(what).second)
+        TORCH_WARN("postnas: ", what, " goes token by token, the slow path: chunks of these widths need more shared memory than this GPU has");
+}
+
 /// Says, once for each operator, that its calls are computed by torch's own functions, several passes over memory each, and on what.
 inline void slowPath(const char* name, const at::Tensor& input)
 {

@@ -7,20 +7,35 @@
 
 namespace postnas::ops::cuda {
 
-/// Dynamic shared memory of more than 48 KiB is asked for as CUDA wants it.
+/// While this is true on a thread, its launches only find out whether the device has the shared memory that they ask for.
+inline bool& onlyAsking()
+{
+    thread_local bool asking = false;
+    return asking;
+}
+
+/// Dynamic shared memory of more than 48 KiB is asked for as CUDA wants it; cudaErrorInvalidValue where the device does not have it.
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sharedBytes, cudaStream_t stream, Arguments&&... arguments)
 {
 #ifdef POSTNAS_CUDA_EMULATION
     (void)stream;
+    if (sharedBytes > emulation::sharedMemoryLimit)
+        return cudaErrorInvalidValue;
+    if (onlyAsking())
+        return cudaSuccess;
     emulation::run(grid, block, sharedBytes, [&] { kernel(static_cast<Parameters>(arguments)...); });
     return cudaSuccess;
 #else
     if (sharedBytes > 48 * 1024) {
         const cudaError_t code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sharedBytes));
-        if (code != cudaSuccess)
+        if (code != cudaSuccess) {
+            cudaGetLastError(); // or a later launch would be taken for the failed one
             return code;
+        }
     }
+    if (onlyAsking())
+        return cudaSuccess;
     kernel<<<grid, block, sharedBytes, stream>>>(static_cast<Parameters>(arguments)...);
     return cudaGetLastError();
 #endif

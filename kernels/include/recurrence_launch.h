@@ -55,6 +55,9 @@ cudaError_t launchRecurrenceForward(const RecurrenceProblem& problem, void* o, f
 /// 16 bytes; with a removal key a decay of each channel and a key width up to 128, and for pairs an even length. They use the tensor cores and are
 /// the fast path; sums and states stay float32, products are of bfloat16 numbers.
 bool chunkedCanTake(const RecurrenceProblem& problem);
+/// Whether the current device has the shared memory for the chunked passes of this problem, which chunkedCanTake() says yes to. All fit where a block
+/// can have 227 KiB, as on Hopper; of smaller devices some hold the forward pass only.
+bool chunkedFits(const RecurrenceProblem& problem, bool backward);
 /// Bytes of scratch memory of the chunked forward pass, on 16 bytes.
 std::size_t chunkedForwardWorkspace(const RecurrenceProblem& problem);
 /// The same results as launchRecurrenceForward, 64 tokens at a time. `finalState` may be null.

@@ -67,6 +67,21 @@ bool chunkedCanTake(const RecurrenceProblem& p)
         && p.valueDim % 8 == 0 && chunk::aligned(p.q) && chunk::aligned(p.k) && chunk::aligned(p.v);
 }
 
+bool chunkedFits(const RecurrenceProblem& p, bool backward)
+{
+#ifndef POSTNAS_CUDA_EMULATION
+    constexpr int kEnoughForAll = 227 * 1024;
+    int device = 0, bytes = 0;
+    if (cudaGetDevice(&device) == cudaSuccess
+        && cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess && bytes >= kEnoughForAll)
+        return true;
+#endif
+    onlyAsking() = true;
+    const cudaError_t code = backward ? launchChunkedBackward(p, {}, nullptr, nullptr) : launchChunkedForward(p, nullptr, nullptr, nullptr, nullptr);
+    onlyAsking() = false;
+    return code == cudaSuccess;
+}
+
 std::size_t chunkedForwardWorkspace(const RecurrenceProblem& p)
 {
     chunk::Arena arena(nullptr);

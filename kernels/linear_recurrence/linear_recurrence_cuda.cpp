@@ -35,10 +35,13 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
         return {o.to(v.device()), state.to(v.device())};
     }
     const Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, v.scalar_type());
+    const bool inChunks = path == RecurrencePath::Chunks && cuda::chunkedFits(p.problem, false);
+    if (path == RecurrencePath::Chunks && !inChunks)
+        cuda::tokenByToken("the linear recurrence");
     const Tensor o = at::empty({s.batch, s.length, s.heads, s.valueDim}, p.v.options());
     const Tensor state = at::empty({s.batch, s.heads, s.keyDim, s.valueDim}, p.v.options().dtype(at::kFloat));
     const auto stream = c10::cuda::getCurrentCUDAStream();
-    if (path == RecurrencePath::Chunks) {
+    if (inChunks) {
         const Tensor workspace = workspaceOf(cuda::chunkedForwardWorkspace(p.problem), p.v);
         cuda::check(cuda::launchChunkedForward(p.problem, o.mutable_data_ptr(), state.mutable_data_ptr<float>(), workspace.mutable_data_ptr(), stream),
                     "linear recurrence in chunks");
@@ -70,9 +73,13 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
     }
     if (path == RecurrencePath::Chunks) {
         const Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, at::kBFloat16);
-        const Tensor upstream = gradO ? packed(gradO->to(at::kBFloat16)) : at::zeros_like(p.v);
-        const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState, gradRemoval] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
-        return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState), as(gradRemoval, removalKey)};
+        if (cuda::chunkedFits(p.problem, true)) {
+            const Tensor upstream = gradO ? packed(gradO->to(at::kBFloat16)) : at::zeros_like(p.v);
+            const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState, gradRemoval] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
+            return {as(gradQ, q),       as(gradK, k),       as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState),
+                    as(gradRemoval, removalKey)};
+        }
+        cuda::tokenByToken("the backward pass of the linear recurrence");
     }
     const Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, at::kFloat);
     const Tensor upstream = cuda::float32(gradO), upstreamState = cuda::float32(gradFinalState);
@@ -99,10 +106,31 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
     return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState), as(gradRemoval, removalKey)};
 }
 
+/// Whether chunks of such a recurrence, with values like v [batch, length, heads, value], fit this device: forward, and backward.
+std::tuple<bool, bool> chunksFit(const Tensor& v, std::int64_t key, bool delta, bool gatePerChannel, bool removalKey)
+{
+    const c10::cuda::CUDAGuard guard(v.device());
+    const float something = 0; // null would mean that there is none
+    cuda::RecurrenceProblem p;
+    p.batch = v.size(0);
+    p.length = v.size(1);
+    p.heads = v.size(2);
+    p.keyDim = key;
+    p.valueDim = v.size(3);
+    p.element = cuda::Element::BFloat16;
+    p.g = &something;
+    p.gatePerChannel = gatePerChannel;
+    p.beta = delta ? &something : nullptr;
+    alignas(16) static const char aligned[16] = {};
+    p.removalKey = removalKey ? aligned : nullptr;
+    return {cuda::chunkedFits(p, false), cuda::chunkedFits(p, true)};
+}
+
 } // namespace
 
 TORCH_LIBRARY_IMPL(postnas, CUDA, m)
 {
+    m.impl("recurrence_chunks_fit", &chunksFit);
     m.impl("linear_recurrence", &forward);
     m.impl("linear_recurrence_backward", &backward);
 }

@@ -32,6 +32,8 @@ RecurrenceResult forward(const Tensor& q, const Tensor& k, const Tensor& v, cons
     Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, at::kBFloat16);
     p.problem.starts = onDevice.const_data_ptr<std::int64_t>();
     p.problem.sequences = starts.numel() - 1;
+    if (!cuda::chunkedFits(p.problem, false))
+        return packedRecurrenceOneByOne(q, k, v, g, beta, initialState, starts, scale, removalKey);
     const Tensor o = at::empty({s.length, s.heads, s.valueDim}, p.v.options());
     const Tensor state = at::empty({p.problem.sequences, s.heads, s.keyDim, s.valueDim}, p.v.options().dtype(at::kFloat));
     const Tensor workspace = workspaceOf(cuda::chunkedForwardWorkspace(p.problem), p.v);
@@ -53,6 +55,8 @@ RecurrenceBackwardResult backward(const OptionalTensor& gradO, const OptionalTen
     Prepared p(s, q, k, v, g, beta, initialState, scale, removalKey, at::kBFloat16);
     p.problem.starts = onDevice.const_data_ptr<std::int64_t>();
     p.problem.sequences = starts.numel() - 1;
+    if (!cuda::chunkedFits(p.problem, true))
+        return packedRecurrenceBackwardOneByOne(gradO, gradFinalState, q, k, v, g, beta, initialState, starts, scale, removalKey);
     const Tensor upstream = gradO ? packed(gradO->to(at::kBFloat16)) : at::zeros_like(p.v);
     const auto [gradQ, gradK, gradV, gradG, gradBeta, gradState, gradRemoval] = backwardInChunks(p, upstream, cuda::float32(gradFinalState));
     return {as(gradQ, q), as(gradK, k), as(gradV, v), as(gradG, g), as(gradBeta, beta), as(gradState, initialState), as(gradRemoval, removalKey)};

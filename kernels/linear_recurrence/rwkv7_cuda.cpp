@@ -60,6 +60,8 @@ RecurrenceResult forward(const Tensor& r, const Tensor& w, const Tensor& k, cons
     if (cudaRecurrencePath(s, v.scalar_type()) != RecurrencePath::Chunks)
         return rwkv7AsRecurrence(r, w, k, v, kappa, a, initialState, scale);
     const Pairs p(s, r, w, k, v, kappa, a, initialState, scale);
+    if (!cuda::chunkedFits(p.problem, false))
+        return rwkv7AsRecurrence(r, w, k, v, kappa, a, initialState, scale);
     const Tensor o = at::empty_like(p.v);
     const Tensor state = at::empty({ s.batch, s.heads, s.keyDim, s.valueDim }, p.w.options());
     const Tensor workspace = workspaceOf(cuda::chunkedForwardWorkspace(p.problem), p.v);
@@ -77,6 +79,8 @@ Rwkv7BackwardResult backward(const OptionalTensor& gradO, const OptionalTensor& 
     if (cudaRecurrencePath(s, v.scalar_type()) != RecurrencePath::Chunks)
         return rwkv7BackwardAsRecurrence(gradO, gradFinalState, r, w, k, v, kappa, a, initialState, scale);
     const Pairs p(s, r, w, k, v, kappa, a, initialState, scale);
+    if (!cuda::chunkedFits(p.problem, true))
+        return rwkv7BackwardAsRecurrence(gradO, gradFinalState, r, w, k, v, kappa, a, initialState, scale);
     const Tensor upstream = gradO ? Pairs::both(Pairs::narrow(*gradO)) : at::zeros_like(p.v), upstreamState = cuda::float32(gradFinalState);
     const auto like = [](const Tensor& t) { return t.defined() ? at::empty_like(t) : Tensor(); };
     const Tensor gradR = like(p.r), gradW = like(p.w), gradK = like(p.k), gradV = like(p.v), gradKappa = like(p.kappa), gradA = like(p.a),

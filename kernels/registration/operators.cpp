@@ -198,6 +198,7 @@ TORCH_LIBRARY(postnas, m)
           "Tensor? removal_key=None) -> (Tensor, Tensor)");
     m.def("linear_recurrence_backward(Tensor? grad_o, Tensor? grad_final_state, Tensor q, Tensor k, Tensor v, Tensor? g, Tensor? beta, "
           "Tensor? initial_state, float scale, Tensor? removal_key=None) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+    m.def("recurrence_chunks_fit(Tensor v, int key, bool delta, bool gate_per_channel, bool removal_key) -> (bool, bool)");
     m.def("causal_convolution(Tensor x, Tensor kernels, Tensor? history) -> Tensor");
     m.def("causal_convolution_backward(Tensor grad_y, Tensor x, Tensor kernels, Tensor? history) -> (Tensor, Tensor, Tensor)");
     m.def("gated_linear_attention(Tensor q, Tensor k, Tensor v, Tensor g, Tensor? initial_state, float scale) -> (Tensor, Tensor)",

@@ -188,6 +188,16 @@ std::vector<Subject> subjects()
     return out;
 }
 
+/// Whether the GPU has the shared memory for chunks: forward, and backward.
+std::tuple<bool, bool> chunksFit(const ops::RecurrenceSizes& s)
+{
+    static const auto op = c10::Dispatcher::singleton()
+                               .findSchemaOrThrow("postnas::recurrence_chunks_fit", "")
+                               .typed<std::tuple<bool, bool>(const Tensor&, std::int64_t, bool, bool, bool)>();
+    const auto options = torch::TensorOptions().dtype(torch::kBFloat16).device(torch::kCUDA);
+    return op.call(torch::empty({s.batch, s.length, s.heads, s.valueDim}, options), s.keyDim, s.delta, s.decayPerChannel, s.removalKey);
+}
+
 /// Which code runs it, and why where it is the slow one.
 std::string pathOf(const Subject& s, const std::string& device, torch::ScalarType type)
 {
@@ -196,7 +206,12 @@ std::string pathOf(const Subject& s, const std::string& device, torch::ScalarTyp
     if (device != "cuda")
         return "native";
     switch (ops::cudaRecurrencePath(s.sizes, type)) {
-    case ops::RecurrencePath::Chunks: return "native, in chunks on the tensor cores";
+    case ops::RecurrencePath::Chunks: {
+        const auto [forward, backward] = chunksFit(s.sizes);
+        return !forward  ? "native, token by token (chunks of these widths need more shared memory than this GPU has)"
+            : !backward ? "native, in chunks on the tensor cores, gradients token by token (their chunks need more shared memory than this GPU has)"
+                        : "native, in chunks on the tensor cores";
+    }
     case ops::RecurrencePath::Tokens:
         return std::string("native, token by token (")
             + (type != torch::kBFloat16  ? "chunks are for bfloat16)"

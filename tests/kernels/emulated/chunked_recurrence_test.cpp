@@ -7,7 +7,8 @@
 #include "kernels/include/recurrence_launch.h"
 
 namespace postnas::emulation {
-extern bool warpGroups; // kernels/emulation/cuda_emulation.h, which only kernels can include
+extern bool warpGroups;
+extern std::size_t sharedMemoryLimit; // both: kernels/emulation/cuda_emulation.h, which only kernels can include
 }
 
 namespace {
@@ -190,6 +191,28 @@ TEST_P(ChunkedRecurrence, GradientsFollowTheReference)
     expect("beta", beta, leaves.beta);
     expect("initial state", initial, leaves.state);
     expect("removal key", removalKey, leaves.removalKey);
+}
+
+TEST(ChunkedRecurrenceFits, FollowsTheDevicesSharedMemory)
+{
+    const auto fits = [](std::int64_t key, bool delta, bool backward) {
+        const Inputs in = makeInputs({1, 64, 1, key, 16, 4, delta, false});
+        return cuda::chunkedFits(problemOf(in), backward);
+    };
+    EXPECT_TRUE(fits(128, true, true));
+    postnas::emulation::warpGroups = false;
+    postnas::emulation::sharedMemoryLimit = 99 * 1024; // compute capability 8.6 and 8.9
+    EXPECT_TRUE(fits(64, false, false));
+    EXPECT_TRUE(fits(64, false, true));
+    EXPECT_TRUE(fits(128, false, false));
+    EXPECT_FALSE(fits(128, false, true));
+    EXPECT_FALSE(fits(128, true, true));
+    postnas::emulation::sharedMemoryLimit = 1024;
+    const Inputs in = makeInputs({1, 64, 1, 64, 16, 4, false, false});
+    EXPECT_EQ(cuda::launchChunkedForward(problemOf(in), nullptr, nullptr, nullptr, nullptr), cudaErrorInvalidValue);
+    postnas::emulation::sharedMemoryLimit = 227 * 1024;
+    postnas::emulation::warpGroups = true;
+    EXPECT_TRUE(fits(128, false, true));
 }
 
 struct Rwkv7Case {
