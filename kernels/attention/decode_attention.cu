@@ -25,19 +25,21 @@ constexpr int kMaxSplits = 128;
 constexpr int kTileSplits = 8, kTileTurns = 16, kTilePartTokens = 4096;
 constexpr int kMergeWarps = 8, kPartsAtOnce = 8;
 
-template <int Dim>
+template <int Dim> constexpr int kUsualStages = Dim <= 64 ? 6 : Dim <= 96 ? 4 : 3;
+
+template <int Dim, int Stages>
 struct Shape {
     static constexpr int kStride = Dim + 8; ///< an odd number of 16-byte pieces, so that loads of tiles do not collide
     static constexpr int kTile = kTokens * kStride;
-    static constexpr int kStages = Dim <= 64 ? 6 : Dim <= 96 ? 4 : 3;
-    static constexpr int kBytes = kWarps * kStages * 2 * kTile * 2; ///< two blocks fit on an SM
+    static constexpr int kStages = Stages;
+    static constexpr int kBytes = kWarps * kStages * 2 * kTile * 2; ///< two blocks fit on an SM of Hopper
     static_assert(QueryRows<Dim, kWarps>::kResultBytes <= kBytes, "the warps' results take the place of the stages");
 };
 
-template <int Dim>
+template <int Dim, int Stages>
 class Decode {
 public:
-    using S = Shape<Dim>;
+    using S = Shape<Dim, Stages>;
 
     __device__ Decode(const DecodeAttentionProblem& problem, unsigned char* sharedMemory)
         : p(problem), place(problem), shared(sharedMemory), lane(int(threadIdx.x) % 32), warp(int(threadIdx.x) / 32)
@@ -140,11 +142,11 @@ private:
     const Element16* values = nullptr;
 };
 
-template <int Dim>
+template <int Dim, int Stages>
 __global__ void __launch_bounds__(kWarps * 32, 2) decodeKernel(DecodeAttentionProblem p, Element16* out, Partials partials)
 {
     POSTNAS_SHARED_MEMORY(shared);
-    Decode<Dim>(p, shared).run(out, partials);
+    Decode<Dim, Stages>(p, shared).run(out, partials);
 }
 
 __global__ void __launch_bounds__(kMergeWarps * 32) mergeKernel(DecodeAttentionProblem p, Element16* out, Partials partials)
@@ -231,7 +233,15 @@ template <int Dim>
 cudaError_t decode(const DecodeAttentionProblem& p, Element16* out, const Partials& partials, cudaStream_t stream)
 {
     const dim3 grid(unsigned(partials.splits), unsigned(p.keyValueHeads * blocksOfGroup(p)), unsigned(p.batch));
-    return launchOverlapped(decodeKernel<Dim>, grid, dim3(kWarps * 32), Shape<Dim>::kBytes, stream, p, out, partials);
+    const auto run = [&](auto stages) {
+        constexpr int kStages = decltype(stages)::value;
+        return launchOverlapped(decodeKernel<Dim, kStages>, grid, dim3(kWarps * 32), Shape<Dim, kStages>::kBytes, stream, p, out, partials);
+    };
+    constexpr int kFewer = kUsualStages<Dim> - 1;
+    static_assert(Shape<Dim, kFewer>::kBytes <= 99 * 1024, "what the smallest devices have");
+    if (std::size_t(Shape<Dim, kUsualStages<Dim>>::kBytes) > sharedMemoryOfBlock())
+        return run(std::integral_constant<int, kFewer>());
+    return run(std::integral_constant<int, kUsualStages<Dim>>());
 }
 
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }

@@ -7,6 +7,19 @@
 
 namespace postnas::ops::cuda {
 
+/// Bytes of shared memory that a block can have on the current device: 227 KiB on Hopper, 99 at compute capability 8.6 and 8.9.
+inline std::size_t sharedMemoryOfBlock()
+{
+#ifdef POSTNAS_CUDA_EMULATION
+    return emulation::sharedMemoryLimit;
+#else
+    int device = 0, bytes = 0;
+    if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess)
+        return 48 * 1024;
+    return std::size_t(bytes);
+#endif
+}
+
 /// While this is true on a thread, its launches only find out whether the device has the shared memory that they ask for.
 inline bool& onlyAsking()
 {

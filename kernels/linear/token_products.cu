@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kStepsAtOnce = 2, kDepth = 5; ///< 80 KiB of weights under way
 constexpr std::int64_t kMostRows = 160;     ///< of a block, for its results wait in shared memory
-constexpr std::size_t kMostShared = 220 * 1024; ///< of a block
+constexpr std::size_t kMostShared = 220 * 1024; ///< of a block, where the device has that much
 constexpr std::size_t kSharedForTwo = 112 * 1024; ///< of each, where two blocks are to run on a multiprocessor
 constexpr std::size_t kRingBytes = TokenProductsBlock<1, kStepsAtOnce, kDepth, false>::kRingBytes;
 
@@ -52,7 +52,7 @@ bool tokenProductsCanTake(const TokenProducts& p)
             return false;
     const bool together = !p.swiGlu || (p.count == 2 && p.products[0].rows == p.products[1].rows && !p.residual);
     const std::size_t shared = kRingBytes + productSharedBytes(p.tokens, p.width, std::min(rowsOf(p), kMostRows), p.swiGlu ? 8 : 16, 8);
-    return together && (!p.residual || p.count == 1) && shared <= kMostShared;
+    return together && (!p.residual || p.count == 1) && shared <= std::min(kMostShared, sharedMemoryOfBlock());
 }
 
 cudaError_t launchTokenProducts(const TokenProducts& p, int multiprocessors, cudaStream_t stream)

@@ -69,13 +69,8 @@ bool chunkedCanTake(const RecurrenceProblem& p)
 
 bool chunkedFits(const RecurrenceProblem& p, bool backward)
 {
-#ifndef POSTNAS_CUDA_EMULATION
-    constexpr int kEnoughForAll = 227 * 1024;
-    int device = 0, bytes = 0;
-    if (cudaGetDevice(&device) == cudaSuccess
-        && cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess && bytes >= kEnoughForAll)
+    if (sharedMemoryOfBlock() >= 227 * 1024)
         return true;
-#endif
     onlyAsking() = true;
     const cudaError_t code = backward ? launchChunkedBackward(p, {}, nullptr, nullptr) : launchChunkedForward(p, nullptr, nullptr, nullptr, nullptr);
     onlyAsking() = false;

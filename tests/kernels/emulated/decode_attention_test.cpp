@@ -3,7 +3,8 @@
 #include "tests/kernels/emulated/comparison.h"
 
 namespace postnas::emulation {
-extern bool warpGroups; // kernels/emulation/cuda_emulation.h, which only kernels can include
+extern bool warpGroups;
+extern std::size_t sharedMemoryLimit; // both: kernels/emulation/cuda_emulation.h, which only kernels can include
 }
 
 namespace {
@@ -113,6 +114,24 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) {
         return testing::PrintToString(std::get<0>(info.param)) + (std::get<1>(info.param) ? "_tiles_" : "_") + std::to_string(info.index);
     });
+
+TEST(DecodeAttentionSmallDevice, HoldsFewerTilesAndGivesTheSame)
+{
+    for (const Case& c : {Case{12, 2, 700, 128, {1, 333, 0, 700}}, Case{4, 2, 900, 80, {900, 31}, 3}, Case{16, 2, 520, 96, {519, 48}, 2},
+                          Case{7, 1, 1100, 64, {1100, 130}, 2}}) {
+        const Inputs in(c);
+        cuda::DecodeAttentionProblem p = in.problem();
+        p.splits = c.splits;
+        const Tensor usual = run(p, false);
+        postnas::emulation::warpGroups = false;
+        postnas::emulation::sharedMemoryLimit = 99 * 1024; // compute capability 8.6 and 8.9
+        const Tensor small = run(p, false);
+        postnas::emulation::sharedMemoryLimit = 227 * 1024;
+        postnas::emulation::warpGroups = true;
+        EXPECT_TRUE(at::equal(small, usual));
+        EXPECT_LT(relativeError(small, reference(in)), 6e-3);
+    }
+}
 
 class DecodeAttentionPath : public testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(Paths, DecodeAttentionPath, testing::Bool(), [](const auto& info) { return info.param ? "tiles" : "small"; });

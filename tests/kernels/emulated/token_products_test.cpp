@@ -2,6 +2,10 @@
 #include "kernels/include/linear_launch.h"
 #include "tests/kernels/emulated/comparison.h"
 
+namespace postnas::emulation {
+extern std::size_t sharedMemoryLimit; // kernels/emulation/cuda_emulation.h, which only kernels can include
+}
+
 namespace {
 
 using at::Tensor;
@@ -114,6 +118,24 @@ INSTANTIATE_TEST_SUITE_P(Shapes, TokenProducts,
                                          Case{4, 2080, {23}, true, 1}, Case{1, 64, {700, 30}, true, 1}, Case{7, 224, {31, 5}, false},
                                          Case{0, 64, {8}, false}, Case{1, 64, {0, 5}, false}, Case{5, 8960, {6, 2}, false, 2}),
                          [](const auto& info) { return testing::PrintToString(info.param) + "_" + std::to_string(info.index); });
+
+TEST(TokenProductsCanTake, AsksForTheDevicesSharedMemory)
+{
+    const Tensor memory = at::zeros({64}, at::kBFloat16);
+    cuda::TokenProducts p;
+    p.tokens = 4;
+    p.width = 4096;
+    p.x = memory.const_data_ptr();
+    p.count = 1;
+    p.products[0] = {memory.const_data_ptr(), nullptr, memory.mutable_data_ptr(), 4096};
+    EXPECT_TRUE(cuda::tokenProductsCanTake(p));
+    postnas::emulation::sharedMemoryLimit = 99 * 1024;
+    EXPECT_FALSE(cuda::tokenProductsCanTake(p));
+    p.tokens = 1;
+    p.width = 1024;
+    EXPECT_TRUE(cuda::tokenProductsCanTake(p));
+    postnas::emulation::sharedMemoryLimit = 227 * 1024;
+}
 
 TEST(TokenProductsCanTake, RefusesWhatItsAccessesAndItsMemoryCannotTake)
 {
