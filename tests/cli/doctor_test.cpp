@@ -51,10 +51,10 @@ protected:
         test::writeFile(file, bytes);
     }
 
-    /// The line of the table that begins with the case's name.
+    /// The line of the blocks' table that begins with the case's name; operators have such names too.
     static std::string row(const std::string& output, const std::string& name)
     {
-        const std::size_t at = output.find("\n  " + name + " ");
+        const std::size_t table = output.find("\nBlocks against"), at = output.find("\n  " + name + " ", table == std::string::npos ? 0 : table);
         return at == std::string::npos ? "" : output.substr(at + 1, output.find('\n', at + 1) - at - 1);
     }
 

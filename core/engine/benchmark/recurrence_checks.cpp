@@ -170,7 +170,8 @@ std::vector<Subject> subjects()
         out.push_back(subject({1, 150, 2, 96, 80}, {Decay::Channel, delta}));
         out.push_back(subject({1, 129, 1, 256, 64}, {Decay::Head, delta}));
         out.push_back(subject({1, 70, 1, 256, 64}, {Decay::Channel, delta}));
-        out.push_back(subject({9, 1100, 1, 64, 32}, {Decay::Head, delta})); // more chunks than multiprocessors
+        out.push_back(subject({1, 1100, 1, 64, 32}, {Decay::Head, delta}));
+        out.push_back(subject({45, 190, 1, 64, 32}, {Decay::Head, delta})); // more chunks than multiprocessors
         // Strong decay leaves few numbers large; of several heads some always are, and differences are relative to the largest.
         out.push_back(subject({1, 140, 4, 64, 48}, {Decay::Head, delta, 30}));
         out.push_back(subject({1, 140, 4, 64, 48}, {Decay::Channel, delta, 30}));
