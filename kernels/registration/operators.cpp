@@ -7,6 +7,7 @@
 
 #include "kernels/include/implementations.h"
 #include "kernels/include/operators.h"
+#include "kernels/registration/optional_tensor.h"
 
 namespace postnas::ops {
 
@@ -27,9 +28,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-OptionalTensor optional(const Tensor& tensor) { return tensor.defined() ? OptionalTensor(tensor) : std::nullopt; }
-Tensor valueOf(const OptionalTensor& tensor) { return tensor ? *tensor : Tensor(); }
 
 // The other primitives through the dispatcher ----------------------------------------------------------------------------------
 

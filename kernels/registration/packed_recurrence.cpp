@@ -4,6 +4,7 @@
 
 #include "kernels/include/implementations.h"
 #include "kernels/include/operators.h"
+#include "kernels/registration/optional_tensor.h"
 
 namespace postnas::ops {
 namespace {
@@ -12,9 +13,6 @@ using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-OptionalTensor optional(const Tensor& tensor) { return tensor.defined() ? OptionalTensor(tensor) : std::nullopt; }
-Tensor valueOf(const OptionalTensor& tensor) { return tensor ? *tensor : Tensor(); }
 
 using PackedBackward = RecurrenceBackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&,
                                                 const OptionalTensor&, const OptionalTensor&, const OptionalTensor&, const Tensor&, double,

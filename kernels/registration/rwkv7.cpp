@@ -4,6 +4,7 @@
 
 #include "kernels/include/implementations.h"
 #include "kernels/include/operators.h"
+#include "kernels/registration/optional_tensor.h"
 
 namespace postnas::ops {
 namespace {
@@ -12,8 +13,6 @@ using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-OptionalTensor optional(const Tensor& tensor) { return tensor.defined() ? OptionalTensor(tensor) : std::nullopt; }
 
 using Backward = Rwkv7BackwardResult(const OptionalTensor&, const OptionalTensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
     const Tensor&, const Tensor&, const OptionalTensor&, double);
@@ -25,7 +24,7 @@ public:
     {
         const at::AutoDispatchBelowADInplaceOrView guard;
         auto [o, finalState] = rwkv7(r, w, k, v, kappa, a, initialState, scale);
-        context->save_for_backward({ r, w, k, v, kappa, a, initialState ? *initialState : Tensor() });
+        context->save_for_backward({ r, w, k, v, kappa, a, valueOf(initialState) });
         context->saved_data["scale"] = scale;
         context->set_materialize_grads(false);
         return { o, finalState };

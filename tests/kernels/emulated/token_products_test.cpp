@@ -119,33 +119,33 @@ INSTANTIATE_TEST_SUITE_P(Shapes, TokenProducts,
                                          Case{0, 64, {8}, false}, Case{1, 64, {0, 5}, false}, Case{5, 8960, {6, 2}, false, 2}),
                          [](const auto& info) { return testing::PrintToString(info.param) + "_" + std::to_string(info.index); });
 
+/// One product that is only asked about.
+cuda::TokenProducts oneProduct(const Tensor& memory, std::int64_t tokens, std::int64_t width, std::int64_t rows)
+{
+    cuda::TokenProducts p;
+    p.tokens = tokens;
+    p.width = width;
+    p.x = memory.const_data_ptr();
+    p.count = 1;
+    p.products[0] = {memory.const_data_ptr(), nullptr, memory.mutable_data_ptr(), rows};
+    return p;
+}
+
 TEST(TokenProductsCanTake, AsksForTheDevicesSharedMemory)
 {
     const Tensor memory = at::zeros({64}, at::kBFloat16);
-    cuda::TokenProducts p;
-    p.tokens = 4;
-    p.width = 4096;
-    p.x = memory.const_data_ptr();
-    p.count = 1;
-    p.products[0] = {memory.const_data_ptr(), nullptr, memory.mutable_data_ptr(), 4096};
+    const cuda::TokenProducts p = oneProduct(memory, 4, 4096, 4096);
     EXPECT_TRUE(cuda::tokenProductsCanTake(p));
     postnas::emulation::sharedMemoryLimit = 99 * 1024;
     EXPECT_FALSE(cuda::tokenProductsCanTake(p));
-    p.tokens = 1;
-    p.width = 1024;
-    EXPECT_TRUE(cuda::tokenProductsCanTake(p));
+    EXPECT_TRUE(cuda::tokenProductsCanTake(oneProduct(memory, 1, 1024, 4096)));
     postnas::emulation::sharedMemoryLimit = 227 * 1024;
 }
 
 TEST(TokenProductsCanTake, RefusesWhatItsAccessesAndItsMemoryCannotTake)
 {
     const Tensor memory = at::zeros({64}, at::kBFloat16);
-    cuda::TokenProducts p;
-    p.tokens = 1;
-    p.width = 64;
-    p.x = memory.const_data_ptr();
-    p.count = 1;
-    p.products[0] = {memory.const_data_ptr(), nullptr, memory.mutable_data_ptr(), 1};
+    const cuda::TokenProducts p = oneProduct(memory, 1, 64, 1);
     EXPECT_TRUE(cuda::tokenProductsCanTake(p));
     const auto refuses = [&](auto change) {
         cuda::TokenProducts other = p;
