@@ -153,6 +153,8 @@ void runKernels(const KernelOptions& options)
                             {"fraction_of_matrix_rate", matrix}});
         },
         processCancellation());
+    if (rows.empty())
+        throw usageError("No operator's name contains \"" + options.only + "\"", "Without --only, the benchmark lists all of them");
     writeReport(options.output, request.device, request.dtype, rates, {{"operators", rows}});
 }
 

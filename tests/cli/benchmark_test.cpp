@@ -114,6 +114,16 @@ TEST(Benchmark, KernelsAreTimedAndCounted)
     EXPECT_EQ(row["flops"], 64.0 * 3072 * 8);
 }
 
+TEST(Benchmark, AnUnknownOperatorIsAnError)
+{
+    const test::TemporaryFolder folder;
+    const std::filesystem::path report = folder / "kernels.json";
+    const auto run = runProcess({program(), "benchmark", "kernels", "--device", "cpu", "--only", "no_such_operator", "--output", report.string()});
+    EXPECT_EQ(run.exitCode, 2);
+    EXPECT_THAT(run.errors, HasSubstr("no_such_operator"));
+    EXPECT_FALSE(std::filesystem::exists(report));
+}
+
 TEST(Benchmark, TrainingStepsAreTimedAndCounted)
 {
     const test::TemporaryFolder folder;
