@@ -15,6 +15,7 @@ struct TokenProduct {
     void* out = nullptr;          ///< [tokens, rows], any alignment
     std::int64_t rows = 0;
     bool silu = false;            ///< of the result
+    bool unrounded = false;       ///< out is float32
 };
 
 /// Memory that a later launch reads, on 128 bytes. Some of it is brought into the cache towards the end of a launch that has nothing left to read.
@@ -28,7 +29,7 @@ inline constexpr int kMaxUpcomingReads = 3;
 inline constexpr std::int64_t kMaxProductTokens = 8;
 
 /// out = x W^T + bias of each product, for a few tokens: the time is that of reading the weights once. bfloat16 in and out, sums in float32,
-/// one rounding at the end.
+/// one rounding at the end, or none.
 struct TokenProducts {
     std::int64_t tokens = 0, width = 0;
     const void* x = nullptr;          ///< [tokens, width]

@@ -19,6 +19,7 @@ struct TokenProduct {
     at::Tensor weight;              ///< [rows, width]
     std::optional<at::Tensor> bias; ///< [rows]
     bool silu = false;              ///< of the result
+    bool unrounded = false;         ///< of bfloat16 and float16 the sums as they are, in float32
 };
 
 /// Weights that are read soon after: a GPU may bring their first parts into its cache at the end of an operator, while it has nothing else to
@@ -29,6 +30,10 @@ using Upcoming = std::vector<at::Tensor>;
 /// between rows. Products whose weights lie one behind the other in one storage are multiplied as one matrix where that is faster.
 std::vector<at::Tensor> tokenProducts(const at::Tensor& x, const TokenNorm& norm, const std::vector<TokenProduct>& products,
                                       const Upcoming& upcoming = {});
+
+/// x W^T without rounding the sums to bfloat16 or float16: float32 of those, other types as they are. x [..., width], W [rows, width] -> [..., rows].
+/// (torch's CPU has no such product: there the rounded one is widened.)
+at::Tensor unroundedProduct(const at::Tensor& x, const at::Tensor& weight);
 
 /// silu(norm(x) gate^T) * (norm(x) up^T): [tokens, rows].
 at::Tensor gatedProduct(const at::Tensor& x, const TokenNorm& norm, const at::Tensor& gate, const at::Tensor& up, const Upcoming& upcoming = {});

@@ -45,12 +45,12 @@ bool describe(cuda::TokenProducts& p, const Tensor& x, const OptionalTensor& nor
     return true;
 }
 
-bool addTo(cuda::TokenProducts& p, const Tensor& weight, const OptionalTensor& bias, bool silu)
+bool addTo(cuda::TokenProducts& p, const Tensor& weight, const OptionalTensor& bias, bool silu = false, bool unrounded = false)
 {
     const bool biasSuits = !bias || (bias->scalar_type() == at::kBFloat16 && bias->is_contiguous());
     if (p.count == cuda::kMaxTokenProducts || !suits(weight) || weight.dim() != 2 || weight.size(1) != p.width || !biasSuits)
         return false;
-    p.products[p.count++] = {weight.const_data_ptr(), bias ? bias->const_data_ptr() : nullptr, nullptr, weight.size(0), silu};
+    p.products[p.count++] = {weight.const_data_ptr(), bias ? bias->const_data_ptr() : nullptr, nullptr, weight.size(0), silu, unrounded};
     return true;
 }
 
@@ -76,18 +76,18 @@ Tensor normed(const Tensor& x, const OptionalTensor& norm, double epsilon)
 }
 
 std::vector<Tensor> tokenProductsCuda(const Tensor& x, const OptionalTensor& norm, double epsilon, at::TensorList weights, const OptionalTensors& biases,
-                                      std::int64_t silu, at::TensorList upcoming)
+                                      std::int64_t silu, std::int64_t unrounded, at::TensorList upcoming)
 {
     const c10::cuda::CUDAGuard guard(x.device());
     cuda::TokenProducts p;
     bool fits = describe(p, x, norm, epsilon, upcoming);
     for (std::size_t i = 0; fits && i < weights.size(); ++i)
-        fits = addTo(p, weights[i], biases.get(i), silu >> i & 1);
+        fits = addTo(p, weights[i], biases.get(i), silu >> i & 1, unrounded >> i & 1);
     if (!fits || !cuda::tokenProductsCanTake(p))
-        return tokenProductsComposed(normed(x, norm, epsilon), std::nullopt, 0, weights, biases, silu);
+        return tokenProductsComposed(normed(x, norm, epsilon), std::nullopt, 0, weights, biases, silu, unrounded);
     std::vector<Tensor> out;
     for (int i = 0; i < p.count; ++i) {
-        out.push_back(at::empty({p.tokens, p.products[i].rows}, x.options()));
+        out.push_back(at::empty({p.tokens, p.products[i].rows}, p.products[i].unrounded ? x.options().dtype(at::kFloat) : x.options()));
         p.products[i].out = out.back().mutable_data_ptr();
     }
     launch(p, x);
@@ -99,14 +99,14 @@ Tensor gatedProductCuda(const Tensor& x, const OptionalTensor& norm, double epsi
     const c10::cuda::CUDAGuard guard(x.device());
     cuda::TokenProducts p;
     p.swiGlu = true;
-    if (describe(p, x, norm, epsilon, upcoming) && addTo(p, gate, std::nullopt, false) && addTo(p, up, std::nullopt, false) && cuda::tokenProductsCanTake(p)) {
+    if (describe(p, x, norm, epsilon, upcoming) && addTo(p, gate, std::nullopt) && addTo(p, up, std::nullopt) && cuda::tokenProductsCanTake(p)) {
         const Tensor out = at::empty({p.tokens, gate.size(0)}, x.options());
         p.products[0].out = out.mutable_data_ptr();
         launch(p, x);
         return out;
     }
     const std::vector<Tensor> both =
-        tokenProductsComposed(normed(x, norm, epsilon), std::nullopt, 0, {gate, up}, OptionalTensors({std::nullopt, std::nullopt}), 0);
+        tokenProductsComposed(normed(x, norm, epsilon), std::nullopt, 0, {gate, up}, OptionalTensors({std::nullopt, std::nullopt}), 0, 0);
     static const auto swiGlu = c10::Dispatcher::singleton().findSchemaOrThrow("postnas::swiglu", "").typed<Tensor(const Tensor&, const Tensor&)>();
     return swiGlu.call(both[0], both[1]);
 }
@@ -115,7 +115,7 @@ void addProductCuda(Tensor& sum, const Tensor& x, const Tensor& weight, const Op
 {
     const c10::cuda::CUDAGuard guard(x.device());
     cuda::TokenProducts p;
-    if (sum.scalar_type() == at::kBFloat16 && sum.is_contiguous() && describe(p, x, std::nullopt, 0, upcoming) && addTo(p, weight, bias, false)) {
+    if (sum.scalar_type() == at::kBFloat16 && sum.is_contiguous() && describe(p, x, std::nullopt, 0, upcoming) && addTo(p, weight, bias)) {
         p.residual = sum.const_data_ptr();
         p.products[0].out = sum.mutable_data_ptr();
         if (cuda::tokenProductsCanTake(p))

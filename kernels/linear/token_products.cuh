@@ -192,7 +192,10 @@ private:
             const std::int64_t place = token * to.rows + at;
             if (p.residual)
                 value += toFloat(static_cast<const Bf16*>(p.residual)[place]);
-            static_cast<Bf16*>(to.out)[place] = fromFloat<Bf16>(value);
+            if (to.unrounded)
+                static_cast<float*>(to.out)[place] = value;
+            else
+                static_cast<Bf16*>(to.out)[place] = fromFloat<Bf16>(value);
         }
     }
     __device__ __forceinline__ static float biasOf(const TokenProduct& product, int row)

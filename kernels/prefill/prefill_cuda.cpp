@@ -33,11 +33,14 @@ bool alike(std::initializer_list<OptionalTensor> tensors)
     return (type == at::kFloat || type == at::kHalf || type == at::kBFloat16) && std::all_of(tensors.begin(), tensors.end(), fits);
 }
 
+/// Elements from one token of [batch, length, heads, width] to the next; where each sequence has one token, torch's stride of the length says nothing.
+std::int64_t rowStride(const Tensor& t) { return t.stride(t.size(1) == 1 ? 0 : 1); }
+
 /// Heads of [batch, length, heads, width] side by side, each token the same distance from the one before it, on 8 elements.
 bool inRows(const Tensor& t)
 {
-    return t.dim() == 4 && t.size(3) % 8 == 0 && t.stride(3) == 1 && t.stride(2) == t.size(3) && t.stride(1) % 8 == 0
-        && (t.size(0) == 1 || t.stride(0) == t.size(1) * t.stride(1));
+    return t.dim() == 4 && t.size(3) % 8 == 0 && t.stride(3) == 1 && t.stride(2) == t.size(3) && rowStride(t) % 8 == 0
+        && (t.size(0) == 1 || t.stride(0) == t.size(1) * rowStride(t));
 }
 
 auto currentStream() { return c10::cuda::getCurrentCUDAStream(); }
@@ -50,7 +53,7 @@ Tensor gatedNormCuda(const Tensor& oIn, const Tensor& weight, const OptionalTens
         || o.size(3) > cuda::kMaxHeadWidth)
         return cuda::slowPath("gated_norm", o), gatedNormReference(o, weight, gate, epsilon);
     const cuda::GatedNormProblem p{o.size(0) * o.size(1), o.size(2), o.size(3), cuda::elementOf(o.scalar_type()), o.const_data_ptr(),
-                                   weight.const_data_ptr(), static_cast<float>(epsilon), pointer(gate), gate ? gate->stride(1) : 0};
+                                   weight.const_data_ptr(), static_cast<float>(epsilon), pointer(gate), gate ? rowStride(*gate) : 0};
     const Tensor out = at::empty_like(o);
     cuda::check(cuda::launchGatedNorm(p, out.mutable_data_ptr(), currentStream()), "gated norm");
     return out;
@@ -61,7 +64,7 @@ Tensor unitLengthCuda(const Tensor& x, bool silu)
     const c10::cuda::CUDAGuard guard(x.device());
     if (!alike({x}) || !inRows(x) || x.size(3) > cuda::kMaxHeadWidth)
         return cuda::slowPath("unit_length", x), unitLengthReference(x, silu);
-    const cuda::UnitLengthProblem p{x.size(0) * x.size(1), x.size(2), x.size(3), x.stride(1), cuda::elementOf(x.scalar_type()), x.const_data_ptr(), silu};
+    const cuda::UnitLengthProblem p{x.size(0) * x.size(1), x.size(2), x.size(3), rowStride(x), cuda::elementOf(x.scalar_type()), x.const_data_ptr(), silu};
     const Tensor out = at::empty(x.sizes(), x.options());
     cuda::check(cuda::launchUnitLength(p, out.mutable_data_ptr(), currentStream()), "unit length");
     return out;
@@ -137,9 +140,9 @@ bool rotateWithKernel(cuda::RopeAppendProblem& p, const Tensor& q, const Tensor&
     p.q = q.const_data_ptr();
     p.k = k.const_data_ptr();
     p.v = v ? v->const_data_ptr() : p.k; // read for nothing where no cache wants it
-    p.queryStride = q.stride(1);
-    p.keyStride = k.stride(1);
-    p.valueStride = v ? v->stride(1) : k.stride(1);
+    p.queryStride = rowStride(q);
+    p.keyStride = rowStride(k);
+    p.valueStride = rowStride(v ? *v : k);
     p.queryNorm = pointer(queryNorm);
     p.keyNorm = pointer(keyNorm);
     p.epsilon = static_cast<float>(epsilon);

@@ -21,7 +21,7 @@ auto handle(const char* name)
 
 TORCH_LIBRARY_FRAGMENT(postnas, m)
 {
-    m.def("token_products(Tensor x, Tensor? norm, float epsilon, Tensor[] weights, Tensor?[] biases, int silu, Tensor[] upcoming) -> Tensor[]");
+    m.def("token_products(Tensor x, Tensor? norm, float epsilon, Tensor[] weights, Tensor?[] biases, int silu, int unrounded, Tensor[] upcoming) -> Tensor[]");
     m.def("gated_product(Tensor x, Tensor? norm, float epsilon, Tensor gate, Tensor up, Tensor[] upcoming) -> Tensor");
     m.def("add_product(Tensor(a!) sum, Tensor x, Tensor weight, Tensor? bias, Tensor[] upcoming) -> ()");
 }
@@ -38,13 +38,14 @@ std::vector<Tensor> tokenProducts(const Tensor& x, const TokenNorm& norm, const 
     static const auto op = handle<decltype(tokenProductsComposed)>("postnas::token_products");
     std::vector<Tensor> weights;
     OptionalTensors biases;
-    std::int64_t silu = 0;
+    std::int64_t silu = 0, unrounded = 0;
     for (const TokenProduct& product : products) {
         silu |= std::int64_t(product.silu) << weights.size();
+        unrounded |= std::int64_t(product.unrounded) << weights.size();
         weights.push_back(product.weight);
         biases.push_back(product.bias);
     }
-    return op.call(x, norm.weight, norm.epsilon, weights, biases, silu, upcoming);
+    return op.call(x, norm.weight, norm.epsilon, weights, biases, silu, unrounded, upcoming);
 }
 
 Tensor gatedProduct(const Tensor& x, const TokenNorm& norm, const Tensor& gate, const Tensor& up, const Upcoming& upcoming)

@@ -76,6 +76,30 @@ TEST_P(LinearOperators, GatedProduct)
 
 INSTANTIATE_TEST_SUITE_P(Weights, LinearOperators, testing::Bool(), [](const auto& info) { return info.param ? "together" : "apart"; });
 
+TEST(TokenProducts, SomeStayUnrounded)
+{
+    at::manual_seed(7);
+    const Tensor x = at::randn({2, 24}).to(at::kBFloat16), weight = at::randn({16, 24}).to(at::kBFloat16), bias = at::randn({16}).to(at::kBFloat16);
+    const auto y = ops::tokenProducts(x, {}, {{weight, bias, false, true}, {weight, bias}, {weight, bias, true, true}});
+    const Tensor exact = at::matmul(x.to(at::kDouble), weight.to(at::kDouble).t()) + bias.to(at::kDouble);
+    EXPECT_EQ(y[0].scalar_type(), at::kFloat);
+    EXPECT_EQ(y[1].scalar_type(), at::kBFloat16);
+    EXPECT_EQ(y[2].scalar_type(), at::kFloat);
+    EXPECT_LT(differenceOf(y[0], exact), 0.05); // the CPU rounds the product itself
+    EXPECT_LT(differenceOf(y[2], at::silu(exact)), 0.05);
+}
+
+TEST(UnroundedProduct, KeepsTheTypeOfWhatNeedsNoRounding)
+{
+    at::manual_seed(8);
+    const Tensor x = at::randn({2, 3, 8}, at::kDouble), weight = at::randn({5, 8}, at::kDouble);
+    EXPECT_LT(differenceOf(ops::unroundedProduct(x, weight), at::matmul(x, weight.t())), 1e-12);
+    const Tensor half = ops::unroundedProduct(x.to(at::kHalf), weight.to(at::kHalf));
+    EXPECT_EQ(half.scalar_type(), at::kFloat);
+    EXPECT_LT(differenceOf(half, at::matmul(x, weight.t())), 0.02);
+    EXPECT_EQ(ops::unroundedProduct(at::zeros({0, 8}, at::kBFloat16), weight.to(at::kBFloat16)).sizes(), at::IntArrayRef({0, 5}));
+}
+
 TEST(AddProduct, ChangesTheSumInPlace)
 {
     at::manual_seed(6);

@@ -59,6 +59,15 @@ void addAttention(std::vector<Subject>& out, std::int64_t length, std::int64_t h
                        const Tensor alone = ops::rotateInto(in[0], in[1], in[2], in[3], in[4], 1e-6, wide(in[5]), wide(in[6]), 5, in[7], in[8]);
                        return {query, key, alone, in[7], in[8]};
                    }});
+    // As parts of one product, and one token: a row of it apart from those of the other sequences.
+    out.push_back({"rotate_into", text({2, 1, heads, dim}) + ", groups " + std::to_string(groups) + ", joined",
+                   {normal({2, 1, (heads + 2 * groups) * dim}), both.slice(0, 0, 1).cos(), both.slice(0, 0, 1).sin(), normal({2, groups, 9, dim}), normal({2, groups, 9, dim})},
+                   [heads, groups, dim](Tensors in) -> Tensors {
+                       const auto part = [&](std::int64_t first, std::int64_t count) { return in[0].narrow(-1, first * dim, count * dim).unflatten(-1, {-1, dim}); };
+                       const Tensor query = ops::rotateInto(part(0, heads), part(heads, groups), part(heads + groups, groups), std::nullopt, std::nullopt, 1e-6,
+                                                            wide(in[1]), wide(in[2]), 5, in[3], in[4]);
+                       return {query, in[3], in[4]};
+                   }});
     const std::vector<std::int64_t> part = {2, heads, length, dim};
     out.push_back({"merge_attention", shape, {normal(part), normal(part), normal(part), normal({2, heads, length}), normal({2, heads, length}), normal({2, heads, length})},
                    [](Tensors in) -> Tensors { return {ops::mergeAttention({in[0], in[1], in[2]}, {wide(in[3]), wide(in[4]), wide(in[5])})}; }});

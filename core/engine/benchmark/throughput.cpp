@@ -47,11 +47,12 @@ double freeBytes(const torch::Device& device)
                             : static_cast<double>(availableMemoryBytes());
 }
 
-/// The largest batch whose state, with a tenth of the free memory kept for what passes through the layers, fits.
+/// The largest batch whose states and logits fit, with some memory kept for what passes through the layers. Logits count twice: of a step by itself
+/// and of a recorded one.
 std::int64_t largestBatch(const HybridModel& model, std::int64_t context)
 {
-    const double each = stateSize(model.architecture(), context, stateTypesOf(model)).total();
-    const auto fits = static_cast<std::int64_t>(0.9 * freeBytes(model.device()) / std::max(each, 1.0));
+    const double each = stateSize(model.architecture(), context, stateTypesOf(model)).total() + 2.0 * sizeof(float) * model.architecture().vocabularySize;
+    const auto fits = static_cast<std::int64_t>(0.93 * freeBytes(model.device()) / std::max(each, 1.0));
     if (fits < 1)
         throw resourceError("not even one sequence of " + std::to_string(context) + " tokens fits beside the weights", "Measure a shorter context.");
     // A product takes the sequences in tiles of up to 256, and the last one costs as much as a whole one.

@@ -62,7 +62,7 @@ void scoreBatch(const HybridModel& model, const std::vector<const Block*>* mixer
     const torch::Tensor target = torch::tensor(targets, options).to(model.device());
     for (std::int64_t begin = 0; begin < index.size(0); begin += kSlice) {
         const std::int64_t end = std::min(index.size(0), begin + kSlice);
-        const torch::Tensor logits = model.logits(hidden.index_select(0, index.slice(0, begin, end))).to(torch::kFloat32);
+        const torch::Tensor logits = model.logits(hidden.index_select(0, index.slice(0, begin, end)));
         const torch::Tensor wanted = target.slice(0, begin, end);
         const torch::Tensor log = at::log_softmax(logits, -1).gather(1, wanted.unsqueeze(1)).squeeze(1).to(torch::kCPU, torch::kFloat64).contiguous();
         const torch::Tensor greedy = logits.argmax(-1).eq(wanted).to(torch::kCPU).contiguous();

@@ -40,6 +40,7 @@ void DecodeBatch::compute()
     // A sampled token has been counted when it was chosen; sequences that have ended stay as they are.
     if (!m_sampling)
         m_lengths.add_(1);
+    m_logits.reset(); // before the next ones exist: of many sequences they take gigabytes
     m_logits = m_model.decode(m_ids, m_lengths, m_state);
     if (m_sampling)
         ops::sampleNext(m_logits, *m_sampling);
@@ -47,8 +48,12 @@ void DecodeBatch::compute()
 
 void DecodeBatch::run()
 {
-    if (m_model.device().is_cuda() && m_steps == kWarmUpSteps)
+    if (m_model.device().is_cuda() && m_steps == kWarmUpSteps) {
+        // What is recorded lies apart, and memory that torch holds unused cannot be given back meanwhile.
+        m_logits.reset();
+        at::getDeviceAllocator(at::kCUDA)->emptyCache();
         m_graph = StepGraph::record([this] { compute(); });
+    }
     ++m_steps;
     if (m_graph)
         m_graph->replay();

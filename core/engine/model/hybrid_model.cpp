@@ -221,7 +221,7 @@ torch::Tensor HybridModel::layersWithoutGradient(const torch::Tensor& embedded, 
 
 torch::Tensor HybridModel::logits(const torch::Tensor& hidden) const
 {
-    return at::linear(finalNorm(hidden), m_head);
+    return ops::unroundedProduct(finalNorm(hidden), m_head);
 }
 
 torch::Tensor HybridModel::finalNorm(const torch::Tensor& hidden) const { return rmsNorm(hidden, m_norm, m_architecture.rmsNormEpsilon); }
@@ -290,7 +290,7 @@ torch::Tensor HybridModel::decode(const torch::Tensor& ids, const torch::Tensor&
         const torch::Tensor inner = ops::gatedProduct(hidden, {w.outputNorm, epsilon}, w.gate, w.up, {w.down});
         ops::addProduct(hidden, inner, w.down, std::nullopt, at + 1 < m_layers.size() ? block(i + 1).firstRead() : ops::Upcoming{m_head});
     }
-    return ops::tokenProducts(hidden, {m_norm, epsilon}, {{m_head, std::nullopt}})[0];
+    return ops::tokenProducts(hidden, {m_norm, epsilon}, {{m_head, std::nullopt, false, true}})[0];
 }
 
 } // namespace postnas::engine

@@ -73,7 +73,8 @@ public:
     torch::ScalarType recurrentType() const { return m_recurrentType.value_or(torch::kFloat32); }
     /// One layer with the given mixer: norm, mixer, residual, norm, MLP, residual.
     torch::Tensor layer(int index, const Block& mixer, const torch::Tensor& hidden, const ForwardContext& context, BlockState* state) const;
-    /// Final norm and head: [..., hidden] -> [..., vocabulary].
+    /// Final norm and head: [..., hidden] -> [..., vocabulary], in float32 where the model is in bfloat16 or float16: rounded to those, large logits
+    /// that differ by less than 0.1 would be equal.
     torch::Tensor logits(const torch::Tensor& hidden) const;
     torch::Tensor finalNorm(const torch::Tensor& hidden) const;
     const torch::Tensor& head() const { return m_head; }
@@ -88,7 +89,7 @@ public:
     /// Continues the sequences of `state` by ids [batch, length] and returns the hidden states [batch, length, hidden].
     torch::Tensor extend(const torch::Tensor& ids, ModelState& state, const std::vector<const Block*>* mixers = nullptr) const;
 
-    /// One token of each sequence, whose lengths may differ: ids int64 [batch] -> logits [batch, vocabulary]. `lengths` int32 [batch] counts the
+    /// One token of each sequence, whose lengths may differ: ids int64 [batch] -> logits [batch, vocabulary], as logits() gives them. `lengths` int32 [batch] counts the
     /// tokens with this one. Nothing is read back to the host. See Block::decode. Not for dynamic RoPE, whose
     /// frequencies depend on the length.
     torch::Tensor decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state) const;

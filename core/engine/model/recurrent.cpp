@@ -29,7 +29,7 @@ void RecurrentState::reset()
 
 void RecurrentState::fillRandomly(std::int64_t)
 {
-    recurrent = torch::randn_like(recurrent);
+    recurrent.normal_();
     for (torch::Tensor& history : histories)
         history.normal_();
 }
