@@ -31,9 +31,9 @@ using Upcoming = std::vector<at::Tensor>;
 std::vector<at::Tensor> tokenProducts(const at::Tensor& x, const TokenNorm& norm, const std::vector<TokenProduct>& products,
                                       const Upcoming& upcoming = {});
 
-/// x W^T without rounding the sums to bfloat16 or float16: float32 of those, other types as they are. x [..., width], W [rows, width] -> [..., rows].
-/// (torch's CPU has no such product: there the rounded one is widened.)
-at::Tensor unroundedProduct(const at::Tensor& x, const at::Tensor& weight);
+/// x W^T + bias without rounding the sums to bfloat16 or float16: float32 of those, other types as they are. x [..., width], W [rows, width] ->
+/// [..., rows]. torch's CPU has no such product: there the rounded one is widened.
+at::Tensor unroundedProduct(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias = std::nullopt);
 
 /// silu(norm(x) gate^T) * (norm(x) up^T): [tokens, rows].
 at::Tensor gatedProduct(const at::Tensor& x, const TokenNorm& norm, const at::Tensor& gate, const at::Tensor& up, const Upcoming& upcoming = {});

@@ -33,14 +33,17 @@ Tensor joined(at::TensorList tensors)
     return tensors.front().as_strided(sizes, tensors.front().strides());
 }
 
-Tensor unroundedProduct(const Tensor& x, const Tensor& weight)
+Tensor unroundedProduct(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias)
 {
     const bool rounds = x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf;
-    if (!rounds || !x.is_cuda())
-        return rounds ? at::linear(x, weight).to(at::kFloat) : at::linear(x, weight);
+    if (!rounds)
+        return at::linear(x, weight, bias);
+    if (!x.is_cuda())
+        return at::linear(x, weight, bias).to(at::kFloat);
     std::vector<std::int64_t> sizes = x.sizes().vec();
     sizes.back() = weight.size(0);
-    return at::mm(x.reshape({-1, x.size(-1)}), weight.t(), at::kFloat).view(sizes);
+    const Tensor product = at::mm(x.reshape({-1, x.size(-1)}), weight.t(), at::kFloat).view(sizes);
+    return bias ? product + *bias : product;
 }
 
 std::vector<Tensor> tokenProductsComposed(const Tensor& x, const std::optional<Tensor>& norm, double epsilon, at::TensorList weights,
@@ -53,16 +56,16 @@ std::vector<Tensor> tokenProductsComposed(const Tensor& x, const std::optional<T
             bias.push_back(*b);
     const Tensor weight = joined(weights), all = bias.empty() ? Tensor() : joined(bias);
     // Rows of odd length would make the product slow, and what reads them too.
-    const bool together = weights.size() > 1 && unrounded == 0 && weight.defined() && weight.size(0) % 8 == 0 && (bias.empty() || (all.defined() && bias.size() == weights.size()));
+    const bool together = weights.size() > 1 && unrounded == 0 && weight.defined() && weight.size(0) % 8 == 0
+        && (bias.empty() || (all.defined() && bias.size() == weights.size()));
     Tensor product;
     if (together)
         product = at::linear(in, weight, all);
     std::int64_t row = 0;
     for (std::size_t i = 0; i < weights.size(); ++i) {
         const std::int64_t rows = weights[i].size(0);
-        Tensor y = together ? product.narrow(-1, row, rows) : unrounded >> i & 1 ? unroundedProduct(in, weights[i]) : at::linear(in, weights[i], biases.get(i));
-        if (unrounded >> i & 1 && biases.get(i))
-            y = y + *biases.get(i);
+        const auto alone = [&] { return unrounded >> i & 1 ? unroundedProduct(in, weights[i], biases.get(i)) : at::linear(in, weights[i], biases.get(i)); };
+        const Tensor y = together ? product.narrow(-1, row, rows) : alone();
         out.push_back(silu >> i & 1 ? at::silu(y) : y);
         row += rows;
     }

@@ -112,7 +112,7 @@ void addProducts(std::vector<Subject>& out, std::int64_t tokens, std::int64_t wi
     const std::string shape = text("tokens", tokens) + text(", width", width);
     const auto matrix = [width](std::int64_t rows) { return normal({rows, width}) / std::sqrt(static_cast<double>(width)); };
     out.push_back({"token_products", shape + ", rows 200 + 12 + 7", {normal({tokens, width}), normal({width}), matrix(200), matrix(12), matrix(7), normal({12})},
-                   [](Tensors in) -> Tensors { return ops::tokenProducts(in[0], {in[1], 1e-6}, {{in[2], {}, false, true}, {in[3], in[5]}, {in[4], {}, true}}); }});
+                   [](Tensors in) -> Tensors { return ops::tokenProducts(in[0], {in[1], 1e-6}, {{in[2], {}}, {in[3], in[5], false, true}, {in[4], {}, true}}); }});
     out.push_back({"gated_product", shape + ", rows 300", {normal({tokens, width}), normal({width}), matrix(300), matrix(300)},
                    [](Tensors in) -> Tensors { return {ops::gatedProduct(in[0], {in[1], 1e-6}, in[2], in[3])}; }});
     out.push_back({"add_product", shape + ", rows 300", {normal({tokens, width}), matrix(300), normal({tokens, 300})}, [](Tensors in) -> Tensors {

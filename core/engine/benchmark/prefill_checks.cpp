@@ -61,7 +61,8 @@ void addAttention(std::vector<Subject>& out, std::int64_t length, std::int64_t h
                    }});
     // As parts of one product, and one token: a row of it apart from those of the other sequences.
     out.push_back({"rotate_into", text({2, 1, heads, dim}) + ", groups " + std::to_string(groups) + ", joined",
-                   {normal({2, 1, (heads + 2 * groups) * dim}), both.slice(0, 0, 1).cos(), both.slice(0, 0, 1).sin(), normal({2, groups, 9, dim}), normal({2, groups, 9, dim})},
+                   {normal({2, 1, (heads + 2 * groups) * dim}), both.slice(0, 0, 1).cos(), both.slice(0, 0, 1).sin(), normal({2, groups, 9, dim}),
+                    normal({2, groups, 9, dim})},
                    [heads, groups, dim](Tensors in) -> Tensors {
                        const auto part = [&](std::int64_t first, std::int64_t count) { return in[0].narrow(-1, first * dim, count * dim).unflatten(-1, {-1, dim}); };
                        const Tensor query = ops::rotateInto(part(0, heads), part(heads, groups), part(heads + groups, groups), std::nullopt, std::nullopt, 1e-6,

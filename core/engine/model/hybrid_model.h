@@ -89,8 +89,8 @@ public:
     /// Continues the sequences of `state` by ids [batch, length] and returns the hidden states [batch, length, hidden].
     torch::Tensor extend(const torch::Tensor& ids, ModelState& state, const std::vector<const Block*>* mixers = nullptr) const;
 
-    /// One token of each sequence, whose lengths may differ: ids int64 [batch] -> logits [batch, vocabulary], as logits() gives them. `lengths` int32 [batch] counts the
-    /// tokens with this one. Nothing is read back to the host. See Block::decode. Not for dynamic RoPE, whose
+    /// One token of each sequence, whose lengths may differ: ids int64 [batch] -> logits [batch, vocabulary] of the type that logits() gives.
+    /// `lengths` int32 [batch] counts the tokens with this one. Nothing is read back to the host. See Block::decode. Not for dynamic RoPE, whose
     /// frequencies depend on the length.
     torch::Tensor decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state) const;
 
