@@ -143,7 +143,7 @@ void run(const Options& options)
         print(machine);
     std::vector<std::string> devices;
     if (options.device == "auto")
-        devices = machine.cuda ? std::vector<std::string>{"cpu", "cuda"} : std::vector<std::string>{"cpu"};
+        devices = machine.cuda && machine.cudaOperators ? std::vector<std::string>{"cpu", "cuda"} : std::vector<std::string>{"cpu"};
     else
         devices = {engine::resolveDevice(options.device)};
 

@@ -74,26 +74,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<State>) headKernel(Rec
     if (lane == 0)
         copyPiece(tile + firstPiece * kWidth, state + firstPiece * kWidth, bytes, &s.arrival);
 
-    float qq = 0, kk = 0, kq = 0;
-    const auto prepareKey = [&](int i, Channel<T>& forQ, Channel<T>& forK, const Number& forDecay) {
-        const float decay = channelDecay(p, forDecay);
-        float q = forQ.template finish<true>(), k = forK.template finish<true>();
-        if (p.siluKeys) {
-            q = silu<T>(q);
-            k = silu<T>(k);
-        }
-        rows[i] = make_float4(decay * q, decay * k, k, decay);
-        qq += q * q;
-        kk += k * k;
-        kq += k * q;
-    };
+    QueryAndKey<T, true> keys;
     const auto prepareValue = [&](int i, Channel<T>& forV, const Number& weight, T forGate) {
         const float x = toFloat(forGate), v = forV.template finish<true>();
         values[i] = p.siluValues ? silu<T>(v) : v;
         factors[i] = weight.value() * (gate ? x / (1.f + expf(-x)) : 1.f);
     };
     if (thread < keyDim)
-        prepareKey(thread, firstQ, firstK, firstDecay);
+        rows[thread] = keys.row(p, firstQ, firstK, firstDecay);
     if (thread < valueDim)
         prepareValue(thread, firstV, firstWeight, firstGate);
     for (int i = thread + kThreads; i < valueDim; i += kThreads) {
@@ -104,12 +92,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<State>) headKernel(Rec
         s.decay = gates.decay(p.decay);
         s.beta = gates.beta();
     }
-    qq = sumOverWarp(qq), kk = sumOverWarp(kk), kq = sumOverWarp(kq);
-    if (lane == 0) {
-        s.sums[warp][0] = qq;
-        s.sums[warp][1] = kk;
-        s.sums[warp][2] = kq;
-    }
+    keys.sumTo(s.sums[warp]);
     __syncthreads();
 
     waitTurn(&s.arrival, 0);
@@ -133,13 +116,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<State>) headKernel(Rec
             *reinterpret_cast<float4*>(mine + valueDim + j) = make_float4(forQuery[j], forQuery[j + 1], forQuery[j + 2], forQuery[j + 3]);
         }
     }
-    float sums[3] = {};
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w)
-#pragma unroll
-        for (int i = 0; i < 3; ++i)
-            sums[i] += s.sums[w][i];
-    const float unitQ = p.unitLength ? rsqrtf(sums[0] + 1e-6f) : 1.f, unitK = p.unitLength ? rsqrtf(sums[1] + 1e-6f) : 1.f;
+    const KeyProducts products(p, s.sums);
     __syncthreads();
 
     // What is written is beta (v - S^T k) times what makes k a unit vector.
@@ -150,9 +127,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<State>) headKernel(Rec
             prediction += partial[2 * g * valueDim + i];
             o += partial[(2 * g + 1) * valueDim + i];
         }
-        const float u = p.b.data ? s.beta * (values[i] - unitK * s.decay * prediction) : values[i];
-        values[i] = unitK * u;
-        o = rounded<T>(p.scale * unitQ * (s.decay * o + sums[2] * unitK * u));
+        const float u = p.b.data ? s.beta * (values[i] - products.unitK * s.decay * prediction) : values[i];
+        values[i] = products.unitK * u;
+        o = rounded<T>(p.scale * products.unitQ * (s.decay * o + products.kq * products.unitK * u));
         partial[valueDim + i] = o;
         squares += o * o;
     }

@@ -120,24 +120,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
             copyOnce16(tile + row * kColumns, state + row * p.valueDim);
     commitCopies();
 
-    float qq = 0, kk = 0, kq = 0;
-    const auto prepare = [&](int i, Channel<T>& forQ, Channel<T>& forK, const Number& gate) {
-        const float decay = channelDecay(p, gate);
-        float q = forQ.template finish<false>(), k = forK.template finish<false>();
-        if (p.siluKeys) {
-            q = silu<T>(q);
-            k = silu<T>(k);
-        }
-        rows[i] = make_float4(decay * q, decay * k, k, decay);
-        qq += q * q;
-        kk += k * k;
-        kq += k * q;
-    };
+    QueryAndKey<T, false> keys;
     if (thread < keyDim)
-        prepare(thread, firstQ, firstK, firstGate);
+        rows[thread] = keys.row(p, firstQ, firstK, firstGate);
     for (int i = thread + kThreads; i < keyDim; i += kThreads) {
         Channel<T> forQ = queryOf(i), forK = keyOf(i);
-        prepare(i, forQ, forK, channelGate(p, batch, shared * p.keyDim + i, true));
+        rows[i] = keys.row(p, forQ, forK, channelGate(p, batch, shared * p.keyDim + i, true));
     }
     if (thread == kThreads - 1) {
         s.decay = gates.decay(p.decay);
@@ -146,12 +134,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
     const float v = forV.template finish<true>();
     if (mine >= 0)
         s.values[mine] = p.siluValues ? silu<T>(v) : v;
-    qq = sumOverWarp(qq), kk = sumOverWarp(kk), kq = sumOverWarp(kq);
-    if (lane == 0) {
-        s.sums[warp][0] = qq;
-        s.sums[warp][1] = kk;
-        s.sums[warp][2] = kq;
-    }
+    keys.sumTo(s.sums[warp]);
     __syncthreads();
 
     float forKey[kWidth] = {}, forQuery[kWidth] = {};
@@ -185,13 +168,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
     }
     __syncthreads();
 
-    float sums[3] = {};
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w)
-#pragma unroll
-        for (int i = 0; i < 3; ++i)
-            sums[i] += s.sums[w][i];
-    const float unitQ = p.unitLength ? rsqrtf(sums[0] + 1e-6f) : 1.f, unitK = p.unitLength ? rsqrtf(sums[1] + 1e-6f) : 1.f;
+    const KeyProducts products(p, s.sums);
     const bool delta = p.b.data != nullptr;
     float written[kWidth]; // beta (v - S^T k) times what makes k a unit vector
 #pragma unroll
@@ -203,9 +180,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
 #pragma unroll
             for (int w = 0; w < kWarps; ++w)
                 prediction += s.partial[0][w][at];
-            u = s.beta * (u - unitK * s.decay * prediction);
+            u = s.beta * (u - products.unitK * s.decay * prediction);
         }
-        written[j] = unitK * u;
+        written[j] = products.unitK * u;
     }
     if (thread < kColumns && firstColumn + thread < p.valueDim) {
         float prediction = 0, o = 0;
@@ -216,8 +193,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
         }
         float u = s.values[thread];
         if (delta)
-            u = s.beta * (u - unitK * s.decay * prediction);
-        o = p.scale * unitQ * (s.decay * o + sums[2] * unitK * u);
+            u = s.beta * (u - products.unitK * s.decay * prediction);
+        o = p.scale * products.unitQ * (s.decay * o + products.kq * products.unitK * u);
         static_cast<T*>(p.y)[index * p.valueDim + firstColumn + thread] = fromFloat<T>(o);
     }
 

@@ -209,4 +209,55 @@ __device__ __forceinline__ float sumOverWarp(float x)
     return x;
 }
 
+/// The token's query and key of one head, of which a thread makes some channels. With `Shift` the convolutions' histories move on.
+template <typename T, bool Shift>
+class QueryAndKey {
+public:
+    /// decay * q, decay * k, k and decay of a key channel.
+    __device__ __forceinline__ float4 row(const RecurrentStep& p, Channel<T>& forQ, Channel<T>& forK, const Number& gate)
+    {
+        const float decay = channelDecay(p, gate);
+        float q = forQ.template finish<Shift>(), k = forK.template finish<Shift>();
+        if (p.siluKeys) {
+            q = silu<T>(q);
+            k = silu<T>(k);
+        }
+        m_qq += q * q;
+        m_kk += k * k;
+        m_kq += k * q;
+        return make_float4(decay * q, decay * k, k, decay);
+    }
+    /// q.q, k.k and k.q over the channels of the warp.
+    __device__ __forceinline__ void sumTo(float (&sums)[3]) const
+    {
+        const float qq = sumOverWarp(m_qq), kk = sumOverWarp(m_kk), kq = sumOverWarp(m_kq);
+        if (threadIdx.x % 32 == 0) {
+            sums[0] = qq;
+            sums[1] = kk;
+            sums[2] = kq;
+        }
+    }
+
+private:
+    float m_qq = 0, m_kk = 0, m_kq = 0;
+};
+
+/// What makes query and key unit vectors (1 where they stay), and k.q before that, of the sums of all warps.
+struct KeyProducts {
+    template <int Warps>
+    __device__ __forceinline__ KeyProducts(const RecurrentStep& p, const float (&ofWarps)[Warps][3])
+    {
+        float sums[3] = {};
+#pragma unroll
+        for (int w = 0; w < Warps; ++w)
+#pragma unroll
+            for (int i = 0; i < 3; ++i)
+                sums[i] += ofWarps[w][i];
+        unitQ = p.unitLength ? rsqrtf(sums[0] + 1e-6f) : 1.f;
+        unitK = p.unitLength ? rsqrtf(sums[1] + 1e-6f) : 1.f;
+        kq = sums[2];
+    }
+    float unitQ, unitK, kq;
+};
+
 } // namespace postnas::ops::cuda

@@ -25,18 +25,9 @@ inline void tokenByToken(const char* what)
         TORCH_WARN("postnas: ", what, " goes token by token, the slow path: chunks of these widths need more shared memory than this GPU has");
 }
 
-/// Says, once for each operator, that its calls are computed by torch's own functions, several passes over memory each, and on what.
-inline void slowPath(const char* name, const at::Tensor& input)
-{
-    static std::mutex mutex;
-    static std::set<std::string> said;
-    if (input.numel() == 0)
-        return;
-    const std::lock_guard guard(mutex);
-    if (said.insert(name).second)
-        TORCH_WARN("postnas::", name, " takes the slow path on this GPU: its kernel does not take ", input.scalar_type(), " ", input.sizes(),
-                   " with these other inputs (it takes bfloat16 and float32, contiguous, mostly widths that are multiples of 8)");
-}
+/// Says, once for each operator and type, that a call is computed by torch's own functions, several passes over memory each (the recurrence: on the
+/// CPU), and notes it for slowPathsTaken.
+void slowPath(const char* name, const at::Tensor& input);
 
 inline Element elementOf(at::ScalarType type)
 {

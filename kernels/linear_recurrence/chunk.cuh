@@ -89,20 +89,6 @@ __device__ __forceinline__ void copyTile(Element16* tile, int tileStride, int ti
     }
 }
 
-/// The same where two rows come from a pair's rows: even ones from `even`, odd ones from `odd`; null: zeros.
-template <int Threads>
-__device__ __forceinline__ void copyPairs(Element16* tile, int tileStride, int tileRows, int tileColumns, const Element16* even, const Element16* odd,
-                                          std::int64_t rowStride, int rows, int columns)
-{
-    const int pieces = tileColumns / 8;
-    for (int i = int(threadIdx.x); i < tileRows * pieces; i += Threads) {
-        const int row = i / pieces, column = i % pieces * 8;
-        const Element16* from = row % 2 ? odd : even;
-        const bool valid = from != nullptr && row < rows && column < columns;
-        copyAsync16(tile + row * tileStride + column, valid ? from + row / 2 * rowStride + column : even ? even : odd, valid);
-    }
-}
-
 /// Copies `count` numbers, a multiple of 4, to shared memory; both addresses are on 16 bytes.
 template <int Threads>
 __device__ __forceinline__ void copyFloats(unsigned char* to, const float* from, int count)

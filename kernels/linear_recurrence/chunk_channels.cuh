@@ -53,6 +53,22 @@ struct ChannelRuns {
     __device__ bool active() const { return run < kRuns; }
 };
 
+/// Starts the copies of a chunk of pairs to a tile, as part of the open group: even rows from `even` and odd ones from `odd`, both
+/// [pair, head, key]; null: zeros, as beyond `rows` and the last channel.
+template <int Key, int Threads>
+__device__ __forceinline__ void copyPairs(const RecurrenceProblem& p, std::int64_t firstToken, std::int64_t head, int rows, Element16* tile,
+                                          int stride, const void* even, const void* odd)
+{
+    const std::int64_t first = (firstToken / 2 * p.heads + head) * p.keyDim;
+    for (int i = int(threadIdx.x); i < kTokens * Key / 8; i += Threads) {
+        const int row = i / (Key / 8), column = i % (Key / 8) * 8;
+        const auto* from = static_cast<const Element16*>(row % 2 ? odd : even);
+        const bool valid = from != nullptr && row < rows && column < p.keyDim;
+        const auto* anywhere = static_cast<const Element16*>(even ? even : odd);
+        copyAsync16(tile + row * stride + column, valid ? from + first + row / 2 * p.heads * p.keyDim + column : anywhere, valid);
+    }
+}
+
 /// Starts the copies of g [token, head, key] to `sums`, as part of the open group; tokens and channels that are not there do not decay. Pairs: g has
 /// a row for a pair, of which the first token decays.
 template <int Key, int Threads, bool Pairs = false>

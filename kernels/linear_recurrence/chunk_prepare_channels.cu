@@ -111,9 +111,7 @@ private:
     }
     __device__ void copyPairsTo(int offset, const void* even, const void* odd)
     {
-        const std::int64_t at = (first / 2 * p.heads + head) * p.keyDim;
-        const auto row = [at](const void* from) { return from ? static_cast<const Element16*>(from) + at : nullptr; };
-        copyPairs<kThreads>(tile(offset), L::kTileStride, kTokens, Key, row(even), row(odd), p.heads * p.keyDim, rows, int(p.keyDim));
+        copyPairs<Key, kThreads>(p, first, head, rows, tile(offset), L::kTileStride, even, odd);
     }
 
     __device__ void gates()

@@ -1,6 +1,8 @@
 // Runs operators and their references on the same rounded inputs.
 #include "core/engine/benchmark/comparison.h"
 
+#include "kernels/include/slow_paths.h"
+
 namespace postnas::engine {
 namespace {
 
@@ -16,6 +18,15 @@ OperatorCheck named(const std::string& name, const std::string& shape, const std
     out.shape = shape;
     out.tolerance = tolerance;
     return out;
+}
+
+/// `path`, unless operators have left their kernels since slowPathsTaken was last asked.
+std::string pathTaken(const std::string& path)
+{
+    std::string out;
+    for (const std::string& slow : slowPathsTaken())
+        out += (out.empty() ? "slow, by torch's own functions: " : "; ") + slow;
+    return out.empty() ? path : out;
 }
 
 /// Outputs, and the gradients of a fixed weighted sum of them.
@@ -48,8 +59,10 @@ std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSub
                 rounded.push_back(t.is_floating_point() ? narrow.to(torch::kFloat64) : t.clone());
             }
             OperatorCheck c = named(s.name, s.shape, device, type, type == torch::kFloat32 ? 1e-4 : 2e-2);
-            c.path = "native";
-            c.forwardDifference = largestRelativeDifference(s.call(inputs), s.call(rounded));
+            slowPathsTaken();
+            const Tensors actual = s.call(inputs);
+            c.path = pathTaken("native");
+            c.forwardDifference = largestRelativeDifference(actual, s.call(rounded));
             c.passed = c.forwardDifference <= c.tolerance;
             out.push_back(c);
         }
@@ -61,7 +74,6 @@ OperatorCheck checkWithGradients(const GradientSubject& s, const std::string& de
 {
     OperatorCheck out = named(s.name, s.shape, device, type, tolerance);
     out.differentiable = true;
-    out.path = path;
     // The formula sees what the operator sees: inputs, and the gradients of the outputs, already rounded to its type.
     Tensors rounded, inputs, weights;
     for (const Tensor& t : s.inputs) {
@@ -71,7 +83,9 @@ OperatorCheck checkWithGradients(const GradientSubject& s, const std::string& de
     for (const Tensor& t : s.formula(rounded))
         weights.push_back(torch::randn_like(t).to(type).to(torch::kFloat64));
     const auto [expected, expectedGradients] = evaluate(s.formula, rounded, weights);
+    slowPathsTaken();
     const auto [actual, actualGradients] = evaluate(s.implementation, inputs, weights);
+    out.path = pathTaken(path);
     out.forwardDifference = largestRelativeDifference(actual, expected);
     out.gradientDifference = largestRelativeDifference(actualGradients, expectedGradients);
     out.passed = out.forwardDifference <= tolerance && out.gradientDifference <= tolerance;

@@ -54,7 +54,7 @@ struct GradientSubject {
     std::vector<torch::Tensor> inputs; ///< float64 on the CPU; all get gradients
     Function formula, implementation;
 };
-/// Outputs, and gradients of a fixed weighted sum of them, on the device against the formula in float64. `path` goes into the result.
+/// Outputs, and gradients of a fixed weighted sum of them, on the device against the formula in float64. `path` goes into the result, unless it took a slow one.
 OperatorCheck checkWithGradients(const GradientSubject& subject, const std::string& device, torch::ScalarType type, double tolerance, const std::string& path);
 /// The path of an operator that has no code of its own for the device.
 inline const std::string kNoOperators = "through the CPU (slow): no operators for this device are loaded";

@@ -8,7 +8,6 @@
 
 #include "core/base/error.h"
 #include "core/base/version.h"
-#include "kernels/include/cuda_library.h"
 
 namespace postnas::engine {
 namespace {
@@ -32,22 +31,29 @@ int usableProcessors()
 
 void initialiseRuntime(int threads)
 {
-    cudaStatus() = loadCudaLibrary();
+    CudaStatus& status = cudaStatus() = loadCudaLibrary();
+    if (status.available && !torch::cuda::is_available()) {
+        status.available = status.operators = false;
+        status.reason = "torch sees no GPU";
+    }
     at::set_num_threads(threads > 0 ? threads : usableProcessors());
     at::globalContext().setDeterministicAlgorithms(false, false);
 }
 
-std::string resolveDevice(const std::string& device)
+std::string resolveDevice(const std::string& device) { return chooseDevice(device, cudaStatus()); }
+
+std::string chooseDevice(const std::string& device, const CudaStatus& status)
 {
     if (device == "cpu")
         return device;
-    const bool available = cudaStatus().available && torch::cuda::is_available();
     if (device == "auto")
-        return available ? "cuda" : "cpu";
+        return status.available && status.operators ? "cuda" : "cpu";
     if (device == "cuda") {
-        if (!available)
-            throw usageError("device \"cuda\" is not available: " + (cudaStatus().reason.empty() ? "torch sees no GPU" : cudaStatus().reason),
-                             "Use --device cpu, or run `postnas doctor` to see what is missing.");
+        if (!status.available)
+            throw usageError("device \"cuda\" is not available: " + status.reason, "Use --device cpu, or run `postnas doctor` to see what is missing.");
+        if (!status.operators)
+            throw usageError("device \"cuda\" cannot be used: " + status.operatorsReason,
+                             "Build with the CUDA toolkit, which makes libpostnas_cuda.so, or use --device cpu.");
         return device;
     }
     throw usageError("device \"" + device + "\" is unknown", "Known devices: auto, cpu, cuda.");
@@ -67,8 +73,10 @@ std::string resolveDtype(const std::string& dtype, const std::string& device, co
 
 std::string describeDevice(const std::string& device)
 {
-    if (device == "cpu")
-        return "cpu (" + std::to_string(at::get_num_threads()) + " threads)";
+    if (device == "cpu") {
+        const bool idle = cudaStatus().available && !cudaStatus().operators;
+        return "cpu (" + std::to_string(at::get_num_threads()) + " threads" + (idle ? "; the GPU is not used: " + cudaStatus().operatorsReason : "") + ")";
+    }
     return "cuda (" + cudaStatus().reason + ")";
 }
 
