@@ -59,13 +59,15 @@ template <int Key, int Threads>
 __device__ __forceinline__ void copyPairs(const RecurrenceProblem& p, std::int64_t firstToken, std::int64_t head, int rows, Element16* tile,
                                           int stride, const void* even, const void* odd)
 {
-    const std::int64_t first = (firstToken / 2 * p.heads + head) * p.keyDim;
+    const std::int64_t first = (firstToken / 2 * p.heads + head) * p.keyDim, rowStride = p.heads * p.keyDim;
+    const int channels = int(p.keyDim);
+    const auto* const evenRows = even ? static_cast<const Element16*>(even) + first : nullptr;
+    const auto* const oddRows = odd ? static_cast<const Element16*>(odd) + first : nullptr;
     for (int i = int(threadIdx.x); i < kTokens * Key / 8; i += Threads) {
         const int row = i / (Key / 8), column = i % (Key / 8) * 8;
-        const auto* from = static_cast<const Element16*>(row % 2 ? odd : even);
-        const bool valid = from != nullptr && row < rows && column < p.keyDim;
-        const auto* anywhere = static_cast<const Element16*>(even ? even : odd);
-        copyAsync16(tile + row * stride + column, valid ? from + first + row / 2 * p.heads * p.keyDim + column : anywhere, valid);
+        const Element16* from = row % 2 ? oddRows : evenRows;
+        const bool valid = from != nullptr && row < rows && column < channels;
+        copyAsync16(tile + row * stride + column, valid ? from + row / 2 * rowStride + column : even ? evenRows : oddRows, valid);
     }
 }
 
