@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce<State>) headKernel(Rec
         s.decay = gates.decay(p.decay);
         s.beta = gates.beta();
     }
-    keys.sumTo(s.sums[warp]);
+    keys.sumTo(s.sums[warp], lane);
     __syncthreads();
 
     waitTurn(&s.arrival, 0);

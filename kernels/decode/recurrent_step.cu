@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce) stepKernel(RecurrentS
     const float v = forV.template finish<true>();
     if (mine >= 0)
         s.values[mine] = p.siluValues ? silu<T>(v) : v;
-    keys.sumTo(s.sums[warp]);
+    keys.sumTo(s.sums[warp], lane);
     __syncthreads();
 
     float forKey[kWidth] = {}, forQuery[kWidth] = {};

@@ -228,13 +228,13 @@ public:
         return make_float4(decay * q, decay * k, k, decay);
     }
     /// q.q, k.k and k.q over the channels of the warp.
-    __device__ __forceinline__ void sumTo(float (&sums)[3]) const
+    __device__ __forceinline__ void sumTo(float (&sums)[3], int lane)
     {
-        const float qq = sumOverWarp(m_qq), kk = sumOverWarp(m_kk), kq = sumOverWarp(m_kq);
-        if (threadIdx.x % 32 == 0) {
-            sums[0] = qq;
-            sums[1] = kk;
-            sums[2] = kq;
+        m_qq = sumOverWarp(m_qq), m_kk = sumOverWarp(m_kk), m_kq = sumOverWarp(m_kq);
+        if (lane == 0) {
+            sums[0] = m_qq;
+            sums[1] = m_kk;
+            sums[2] = m_kq;
         }
     }
 
