@@ -13,7 +13,7 @@ namespace postnas::engine {
 void initialiseRuntime(int threads = 0);
 
 /// "cpu" or "cuda": resolves "auto"; throws Error(Usage) with the reason when "cuda" is asked for and is not there. A GPU counts when the CUDA
-/// operators are open too: without them nothing but single recurrences would run on it.
+/// operators are open too: torch alone does not know the project's own.
 std::string resolveDevice(const std::string& device);
 /// The same for a machine of which `status` is known.
 std::string chooseDevice(const std::string& device, const CudaStatus& status);
@@ -22,7 +22,7 @@ std::string resolveDtype(const std::string& dtype, const std::string& device, co
 
 /// For people: "cpu (2 threads)", "cuda (NVIDIA H100 80GB HBM3)"; of a CPU beside a GPU that cannot be used, why.
 std::string describeDevice(const std::string& device);
-/// Versions of postnas, torch and, where there is one, CUDA's driver.
+/// Versions of postnas and torch.
 std::map<std::string, std::string> versions();
 
 } // namespace postnas::engine

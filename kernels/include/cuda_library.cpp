@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include <ATen/Context.h>
 #include <dlfcn.h>
 #include <link.h>
 
@@ -113,7 +114,9 @@ CudaStatus load()
         return status;
     }
     std::string failure;
-    if (!openTorchCuda(failure)) {
+    if (openTorchCuda(failure) && !at::hasCUDA())
+        failure = "torch sees no GPU";
+    if (!failure.empty()) {
         status.reason = failure;
         status.operatorsReason = failure;
         return status;

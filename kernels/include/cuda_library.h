@@ -10,7 +10,7 @@ namespace postnas {
 struct CudaStatus {
     bool available = false; ///< a GPU is there and torch's CUDA library is open
     std::string reason;     ///< the GPU's name when available; otherwise why not
-    bool operators = false; ///< the project's CUDA operators are open as well; without them operators run on the CPU
+    bool operators = false; ///< the project's CUDA operators are open as well; without them a GPU is not used
     std::string operatorsReason; ///< the file that was opened, or why none was
     std::uint64_t memoryBytes = 0; ///< of the GPU
 };

@@ -1,4 +1,4 @@
-// What ran on a GPU by torch's own functions, because the operator's kernel does not take it: noted by the CUDA operators, asked for by doctor.
+// What ran by torch's own functions, or on the CPU, because the GPU's kernel does not take it: noted by the CUDA operators, asked for by doctor.
 #pragma once
 
 #include <map>

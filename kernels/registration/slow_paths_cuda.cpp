@@ -4,6 +4,8 @@
 #include <sstream>
 #include <string_view>
 
+#include <torch/library.h>
+
 #include "kernels/include/cuda_binding.h"
 
 namespace postnas {
@@ -24,9 +26,10 @@ const char* takenBy(std::string_view name)
         {"gated_norm", "heads up to 1024 wide, in multiples of 8, all tensors of one type, float32, float16 or bfloat16"},
         {"gated_norm_backward", "heads up to 1024 wide, in multiples of 8, in float32, float16 or bfloat16"},
         {"head_gradient", "vocabularies that are multiples of 8, in float32, float16 or bfloat16"},
-        {"linear_recurrence", "keys up to 256 wide, in float32, float16 or bfloat16"},
+        {"linear_recurrence", "keys up to 256 wide, in float32, float16 or bfloat16 (it goes through the CPU)"},
         {"merge_attention", "up to 8 parts with heads in multiples of 8, all of one type, float32, float16 or bfloat16"},
-        {"recurrent_step", "keys up to 256 wide, values up to 640 in multiples of 4 (of 8 with a state in bfloat16), inputs of one type, float32 or bfloat16"},
+        {"recurrent_step", "keys up to 256 wide, values up to 640 in multiples of 4 (of 8 with a state in bfloat16), inputs of one type, float32 or "
+                           "bfloat16"},
         {"residual_norm", "widths up to 8192, in multiples of 8, all tensors of one type, float32 or bfloat16"},
         {"rope_append", "heads up to 256 wide, in multiples of 8, all tensors of one type, float32 or bfloat16"},
         {"rotate", "heads up to 256 wide, in multiples of 8, all tensors of one type, float32, float16 or bfloat16"},
@@ -59,4 +62,7 @@ void slowPath(const char* name, const at::Tensor& input)
 } // namespace ops::cuda
 } // namespace postnas
 
-extern "C" void postnas_take_slow_paths(std::vector<std::string>* out) { *out = postnas::slowPaths().take(); }
+TORCH_LIBRARY_FRAGMENT(postnas, m)
+{
+    m.def("take_slow_paths() -> str[]", [] { return postnas::slowPaths().take(); });
+}

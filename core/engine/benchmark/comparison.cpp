@@ -25,7 +25,7 @@ std::string pathTaken(const std::string& path)
 {
     std::string out;
     for (const std::string& slow : slowPathsTaken())
-        out += (out.empty() ? "slow, by torch's own functions: " : "; ") + slow;
+        out += (out.empty() ? "slow, " : "; ") + slow;
     return out.empty() ? path : out;
 }
 
@@ -90,12 +90,6 @@ OperatorCheck checkWithGradients(const GradientSubject& s, const std::string& de
     out.gradientDifference = largestRelativeDifference(actualGradients, expectedGradients);
     out.passed = out.forwardDifference <= tolerance && out.gradientDifference <= tolerance;
     return out;
-}
-
-bool isNative(const GradientSubject& s, const std::string& device)
-{
-    const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(("postnas::" + s.primitive).c_str(), "");
-    return device == "cpu" || op.hasKernelForDispatchKey(c10::DispatchKey::CUDA);
 }
 
 } // namespace postnas::engine

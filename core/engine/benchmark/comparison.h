@@ -48,17 +48,13 @@ std::vector<OperatorCheck> checkAgainstReferences(const std::vector<ReferenceSub
 /// One operator with gradients at one shape.
 struct GradientSubject {
     using Function = std::function<std::vector<torch::Tensor>(const std::vector<torch::Tensor>&)>;
-    std::string name;
-    std::string primitive; ///< the dispatcher's operator that has an implementation per device
-    std::string shape;
+    std::string name, shape;
     std::vector<torch::Tensor> inputs; ///< float64 on the CPU; all get gradients
     Function formula, implementation;
 };
-/// Outputs, and gradients of a fixed weighted sum of them, on the device against the formula in float64. `path` goes into the result, unless it took a slow one.
-OperatorCheck checkWithGradients(const GradientSubject& subject, const std::string& device, torch::ScalarType type, double tolerance, const std::string& path);
-/// The path of an operator that has no code of its own for the device.
-inline const std::string kNoOperators = "through the CPU (slow): no operators for this device are loaded";
-/// Whether the primitive has code of its own for the device.
-bool isNative(const GradientSubject& subject, const std::string& device);
+/// Outputs, and gradients of a fixed weighted sum of them, on the device against the formula in float64. `path` goes into the result, unless a slow
+/// one was taken.
+OperatorCheck checkWithGradients(const GradientSubject& subject, const std::string& device, torch::ScalarType type, double tolerance,
+                                 const std::string& path = "native");
 
 } // namespace postnas::engine

@@ -37,7 +37,6 @@ Subject convolutionSubject(std::int64_t batch, std::int64_t length, std::int64_t
     const auto options = torch::TensorOptions().dtype(torch::kFloat64);
     Subject s;
     s.name = dynamic ? "dynamic_convolution" : "short_convolution";
-    s.primitive = "causal_convolution";
     s.shape = "batch " + std::to_string(batch) + ", length " + std::to_string(length) + ", channels " + std::to_string(channels) + ", taps "
               + std::to_string(taps);
     s.inputs = {torch::randn({batch, length, channels}, options),
@@ -60,11 +59,6 @@ std::vector<Subject> subjects()
         out.push_back(convolutionSubject(0, 5, 32, 4, dynamic));
     }
     return out;
-}
-
-OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarType type, double tolerance)
-{
-    return checkWithGradients(s, device, type, tolerance, isNative(s, device) ? "native" : kNoOperators);
 }
 
 std::string processorName()
@@ -96,8 +90,8 @@ MachineReport describeMachine()
     out.memoryBytes = availableMemoryBytes();
     out.torchVersion = TORCH_VERSION;
     const CudaStatus status = loadCudaLibrary();
-    out.cuda = status.available && torch::cuda::is_available();
-    out.gpu = status.available && !out.cuda ? "torch sees no GPU" : status.reason;
+    out.cuda = status.available;
+    out.gpu = status.reason;
     out.cudaOperators = status.operators;
     out.cudaOperatorsDetail = status.operatorsReason;
     out.gpuMemoryBytes = status.memoryBytes;
@@ -110,9 +104,9 @@ std::vector<OperatorCheck> checkOperators(const std::string& device, const std::
     for (const Subject& s : subjects()) {
         if (!isChosen(s.name, s.shape, only))
             continue;
-        out.push_back(check(s, device, torch::kFloat32, 1e-4));
+        out.push_back(checkWithGradients(s, device, torch::kFloat32, 1e-4));
         // Inputs are rounded to bfloat16 for both sides; what remains is the rounding of o and of the gradients.
-        out.push_back(check(s, device, torch::kBFloat16, 2e-2));
+        out.push_back(checkWithGradients(s, device, torch::kBFloat16, 2e-2));
     }
     const std::vector<OperatorCheck> decoding = checkDecodeOperators(device, only);
     out.insert(out.end(), decoding.begin(), decoding.end());

@@ -30,7 +30,7 @@ MachineReport describeMachine();
 struct OperatorCheck {
     std::string name;   ///< "gated_delta_rule"
     std::string device; ///< "cpu" or "cuda"
-    std::string path;   ///< "native", or "through the CPU (slow)" where the device has no own code
+    std::string path;   ///< "native", with more words where an operator has several; "slow, ..." and why where its kernel was left
     std::string dtype;
     std::string shape;
     double forwardDifference = 0;

@@ -70,7 +70,6 @@ Subject subject(const Shape& d, const Rule& rule)
     const double scale = 1.0 / std::sqrt(static_cast<double>(d.key));
     Subject s;
     s.name = nameOf(rule);
-    s.primitive = "linear_recurrence";
     s.sizes = {d.batch, d.length, d.heads, d.key, d.value, rule.decay == Decay::Channel, rule.delta, rule.removalKey};
     s.shape = "batch " + std::to_string(d.batch) + ", length " + std::to_string(d.length) + ", heads " + std::to_string(d.heads) + ", key "
         + std::to_string(d.key) + ", value " + std::to_string(d.value);
@@ -106,7 +105,6 @@ Subject packed(std::int64_t heads, std::int64_t key, std::int64_t value, const R
     const std::vector<std::int64_t> starts = {0, 70, 71, 150};
     Subject s = subject({1, starts.back(), heads, key, value}, rule);
     s.name = "packed_recurrence";
-    s.primitive = "packed_recurrence";
     s.shape += ", packed 70 + 1 + 79" + std::string(rule.delta ? ", delta" : "");
     s.inputs[3] = torch::randn({3, heads, key, value}, torch::kFloat64);
     const double scale = 1.0 / std::sqrt(static_cast<double>(key));
@@ -137,7 +135,7 @@ Subject packed(std::int64_t heads, std::int64_t key, std::int64_t value, const R
 Subject rwkv7(const Shape& d)
 {
     Subject s = subject(d, {Decay::Channel, true, 0.6, true});
-    s.name = s.primitive = "rwkv7";
+    s.name = "rwkv7";
     s.sizes.length *= 2; // of the recurrence
     s.inputs[5] = torch::rand_like(s.inputs[1]); // how much of each channel is removed
     const double scale = 1.0 / std::sqrt(static_cast<double>(d.key));
@@ -202,8 +200,6 @@ std::tuple<bool, bool> chunksFit(const ops::RecurrenceSizes& s)
 /// Which code runs it, and why where it is the slow one.
 std::string pathOf(const Subject& s, const std::string& device, torch::ScalarType type)
 {
-    if (!isNative(s, device))
-        return kNoOperators;
     if (device != "cuda")
         return "native";
     switch (ops::cudaRecurrencePath(s.sizes, type)) {
@@ -218,7 +214,7 @@ std::string pathOf(const Subject& s, const std::string& device, torch::ScalarTyp
             + (type != torch::kBFloat16  ? "chunks are for bfloat16)"
                     : s.sizes.length < 8 ? "fewer than 8 tokens)"
                                          : "the chunks do not take these shapes)");
-    case ops::RecurrencePath::Cpu: return "through the CPU (slow): keys wider than 256";
+    case ops::RecurrencePath::Cpu: break; // the operator says so itself
     }
     return "native";
 }

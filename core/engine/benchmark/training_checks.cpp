@@ -23,7 +23,6 @@ Subject feedForwardSubject(std::int64_t tokens, std::int64_t width, std::int64_t
 {
     const double in = 1 / std::sqrt(static_cast<double>(width)), out = 1 / std::sqrt(static_cast<double>(inner));
     return {"feed_forward",
-            "swiglu_backward",
             "tokens " + std::to_string(tokens) + ", width " + std::to_string(width) + ", inner " + std::to_string(inner),
             {normal({1, tokens, width}), normal({width}), normal({inner, width}, in), normal({inner, width}, in), normal({width, inner}, out)},
             [](const Tensors& x) -> Tensors {
@@ -36,7 +35,6 @@ Subject feedForwardSubject(std::int64_t tokens, std::int64_t width, std::int64_t
 Subject gatedNormSubject(std::int64_t tokens, std::int64_t heads, std::int64_t width)
 {
     return {"gated_norm",
-            "gated_norm_backward",
             "tokens " + std::to_string(tokens) + ", heads " + std::to_string(heads) + ", width " + std::to_string(width),
             {normal({1, tokens, heads, width}), normal({width}), normal({1, tokens, heads, width})},
             [](const Tensors& x) -> Tensors { return {rmsNorm(x[0], x[1], 1e-5) * at::silu(x[2])}; },
@@ -49,7 +47,6 @@ Subject distanceSubject(std::int64_t tokens, std::int64_t width)
     // The teacher is rounded as the student is.
     const auto typed = [teacher](const Tensor& like) { return teacher.to(torch::kBFloat16).to(like.options()); };
     return {"relative_distance",
-            "squared_sums_backward",
             "tokens " + std::to_string(tokens) + ", width " + std::to_string(width),
             {normal({tokens, width})},
             [=](const Tensors& x) -> Tensors {
@@ -64,7 +61,6 @@ Subject rotationSubject(std::int64_t tokens, std::int64_t heads, std::int64_t di
     const Tensor angles = torch::rand({tokens, dim / 2}) * 6, both = torch::cat({angles, angles}, 1);
     const Tensor cosine = both.cos(), sine = both.sin();
     return {"rotation",
-            "rotate",
             "tokens " + std::to_string(tokens) + ", heads " + std::to_string(heads) + " and 1, dim " + std::to_string(dim),
             {normal({1, tokens, heads, dim}), normal({1, tokens, 1, dim})},
             [=](const Tensors& x) -> Tensors { return {applyRotary(x[0], cosine, sine), applyRotary(x[1], cosine, sine)}; },
@@ -81,7 +77,6 @@ Subject headSubject(std::int64_t tokens, std::int64_t width, std::int64_t vocabu
     const auto typed = [](const Tensor& t, const Tensor& like) { return t.to(torch::kBFloat16).to(like.options().requires_grad(false)); };
     constexpr double kCrossEntropy = 0.5, kDivergence = 2, kTemperature = 1.5;
     return {"head_loss",
-            "head_gradient_",
             "tokens " + std::to_string(tokens) + ", width " + std::to_string(width) + ", vocabulary " + std::to_string(vocabulary),
             {normal({tokens, width}), normal({vocabulary, width}, 1 / std::sqrt(static_cast<double>(width)))},
             [=](const Tensors& x) -> Tensors {
@@ -104,21 +99,6 @@ Subject headSubject(std::int64_t tokens, std::int64_t width, std::int64_t vocabu
             }};
 }
 
-OperatorCheck check(const Subject& s, const std::string& device, torch::ScalarType type, double tolerance)
-{
-    if (isNative(s, device))
-        return checkWithGradients(s, device, type, tolerance, "native");
-    OperatorCheck out;
-    out.name = s.name;
-    out.device = device;
-    out.path = "not at all: no operators for this device are loaded";
-    out.differentiable = true;
-    out.dtype = type == torch::kFloat32 ? "float32" : "bfloat16";
-    out.shape = s.shape;
-    out.tolerance = tolerance;
-    return out;
-}
-
 } // namespace
 
 std::vector<OperatorCheck> checkTrainingOperators(const std::string& device, const std::string& only)
@@ -129,9 +109,9 @@ std::vector<OperatorCheck> checkTrainingOperators(const std::string& device, con
                              headSubject(11, 64, 264)}) {
         if (!isChosen(s.name, s.shape, only))
             continue;
-        out.push_back(check(s, device, torch::kFloat32, 1e-4));
+        out.push_back(checkWithGradients(s, device, torch::kFloat32, 1e-4));
         // Three products behind each other, each rounded: the gradients of a single token came up to 1.5e-2 from the formula's.
-        out.push_back(check(s, device, torch::kBFloat16, s.name == "feed_forward" ? 4e-2 : 2e-2));
+        out.push_back(checkWithGradients(s, device, torch::kBFloat16, s.name == "feed_forward" ? 4e-2 : 2e-2));
     }
     return out;
 }

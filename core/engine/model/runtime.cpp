@@ -12,12 +12,6 @@
 namespace postnas::engine {
 namespace {
 
-CudaStatus& cudaStatus()
-{
-    static CudaStatus status {false, "the engine was not initialised"};
-    return status;
-}
-
 int usableProcessors()
 {
     cpu_set_t set;
@@ -31,16 +25,12 @@ int usableProcessors()
 
 void initialiseRuntime(int threads)
 {
-    CudaStatus& status = cudaStatus() = loadCudaLibrary();
-    if (status.available && !torch::cuda::is_available()) {
-        status.available = status.operators = false;
-        status.reason = "torch sees no GPU";
-    }
+    loadCudaLibrary();
     at::set_num_threads(threads > 0 ? threads : usableProcessors());
     at::globalContext().setDeterministicAlgorithms(false, false);
 }
 
-std::string resolveDevice(const std::string& device) { return chooseDevice(device, cudaStatus()); }
+std::string resolveDevice(const std::string& device) { return chooseDevice(device, loadCudaLibrary()); }
 
 std::string chooseDevice(const std::string& device, const CudaStatus& status)
 {
@@ -73,11 +63,11 @@ std::string resolveDtype(const std::string& dtype, const std::string& device, co
 
 std::string describeDevice(const std::string& device)
 {
-    if (device == "cpu") {
-        const bool idle = cudaStatus().available && !cudaStatus().operators;
-        return "cpu (" + std::to_string(at::get_num_threads()) + " threads" + (idle ? "; the GPU is not used: " + cudaStatus().operatorsReason : "") + ")";
-    }
-    return "cuda (" + cudaStatus().reason + ")";
+    const CudaStatus status = loadCudaLibrary();
+    if (device != "cpu")
+        return "cuda (" + status.reason + ")";
+    const std::string unused = status.available && !status.operators ? "; the GPU is not used: " + status.operatorsReason : "";
+    return "cpu (" + std::to_string(at::get_num_threads()) + " threads" + unused + ")";
 }
 
 std::map<std::string, std::string> versions() { return {{"postnas", kVersion}, {"torch", TORCH_VERSION}}; }
