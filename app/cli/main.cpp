@@ -3,6 +3,8 @@
 #include <exception>
 #include <iostream>
 #include <new>
+#include <string>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -21,6 +23,21 @@ int report(const postnas::Error& error)
     if (!error.hint().empty())
         std::cerr << "hint: " << postnas::sanitizeForTerminal(error.hint()) << "\n";
     return postnas::exitCode(error.errorClass());
+}
+
+/// The word where a command was expected, and those before it: {"benchmark", "kernals"}. Empty when all commands are known.
+std::pair<std::string, std::string> unknownCommand(CLI::App* command, int argc, char** argv)
+{
+    std::string before;
+    for (int i = 1; i < argc && argv[i][0] != '-' && command->get_require_subcommand_min() > 0; ++i) {
+        const std::string word = argv[i];
+        const auto found = command->get_subcommands([&](CLI::App* c) { return c->check_name(word); });
+        if (found.empty())
+            return {before, word};
+        before += " " + word;
+        command = found.front();
+    }
+    return {};
 }
 
 } // namespace
@@ -58,8 +75,9 @@ int main(int argc, char** argv)
     } catch (const CLI::ParseError& e) {
         if (e.get_exit_code() == 0)
             return app.exit(e); // --help and --version
-        if (argc > 1 && argv[1][0] != '-' && app.get_subcommands([&](CLI::App* command) { return command->check_name(argv[1]); }).empty())
-            return report(usageError("\"" + std::string(argv[1]) + "\" is no command", "`postnas --help` lists the commands."));
+        if (const auto [before, word] = unknownCommand(&app, argc, argv); !word.empty())
+            return report(usageError("\"" + word + "\" is no command" + (before.empty() ? "" : " of `postnas" + before + "`"),
+                                     "`postnas" + before + " --help` lists the commands."));
         return report(usageError(e.what(), "See `postnas --help` or `postnas COMMAND --help`."));
     } catch (const Error& e) {
         return report(e);

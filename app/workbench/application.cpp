@@ -1,9 +1,12 @@
 // Command line, look and screenshot of the desktop.
 #include "app/workbench/application.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <functional>
 
 #include <QApplication>
+#include <QByteArrayView>
 #include <QCommandLineParser>
 #include <QElapsedTimer>
 #include <QIcon>
@@ -19,6 +22,21 @@ namespace {
 
 constexpr int kScreenshotLimitMs = 30000;
 constexpr int kScreenshotRestMs = 700; ///< for plots that draw a moment later
+
+/// Without a display Qt aborts. Help and pictures need none, so they get a platform without one; for a window false.
+bool hasPlatform(int argc, char** argv)
+{
+    const auto given = [&](const std::function<bool(QByteArrayView)>& wanted) { return std::any_of(argv + 1, argv + argc, wanted); };
+    if (qEnvironmentVariableIsSet("DISPLAY") || qEnvironmentVariableIsSet("WAYLAND_DISPLAY") || qEnvironmentVariableIsSet("QT_QPA_PLATFORM")
+        || given([](QByteArrayView a) { return a == "-platform" || a == "--platform"; }))
+        return true;
+    const bool windowless = given([](QByteArrayView a) {
+        return a == "-h" || a == "--help" || a == "--help-all" || a == "-v" || a == "--version" || a == "--screenshot" || a.startsWith("--screenshot=");
+    });
+    if (windowless)
+        qputenv("QT_QPA_PLATFORM", "offscreen");
+    return windowless;
+}
 
 /// Waits until the window shows everything, then writes the picture and ends the program.
 void takeScreenshot(MainWindow& window, const QString& file)
@@ -46,6 +64,11 @@ void takeScreenshot(MainWindow& window, const QString& file)
 
 int runWorkbench(int argc, char** argv, const char* version)
 {
+    if (!hasPlatform(argc, argv)) {
+        std::fprintf(stderr, "error: there is no display for a window (DISPLAY and WAYLAND_DISPLAY are not set)\n"
+                             "hint: Start it from a desktop session or with `ssh -X`; --screenshot FILE needs no display, and `postnas` does the work without a window.\n");
+        return 4;
+    }
     QApplication::setHighDpiScaleFactorRoundingPolicy(Qt::HighDpiScaleFactorRoundingPolicy::PassThrough);
     QApplication application(argc, argv);
     QApplication::setOrganizationName(QStringLiteral("postnas"));

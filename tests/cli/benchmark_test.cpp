@@ -92,6 +92,9 @@ TEST(Benchmark, DecodingAloneAndTheLargestBatch)
     const auto noCommand = runProcess({program(), "benchmrk"});
     EXPECT_EQ(noCommand.exitCode, 2);
     EXPECT_THAT(noCommand.errors, HasSubstr("\"benchmrk\" is no command"));
+    const auto noBenchmark = runProcess({program(), "benchmark", "kernals", "--shapes", "small"});
+    EXPECT_EQ(noBenchmark.exitCode, 2);
+    EXPECT_THAT(noBenchmark.errors, testing::AllOf(HasSubstr("\"kernals\" is no command of `postnas benchmark`"), HasSubstr("`postnas benchmark --help`")));
     const auto both = runProcess({program(), "benchmark", "throughput"});
     EXPECT_EQ(both.exitCode, 2);
     EXPECT_THAT(both.errors, HasSubstr("--config"));
