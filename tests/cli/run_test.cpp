@@ -39,6 +39,26 @@ void writeCorpus(const fs::path& file)
     test::writeFile(file, lines);
 }
 
+/// A task whose answers are generated.
+void writeGenerationTask(const test::TemporaryFolder& folder)
+{
+    std::string items;
+    for (int i = 0; i < 10; ++i)
+        items += "{\"problem\": \"" + std::to_string(i) + " + 1\", \"answer\": \"" + std::to_string(i + 1) + "\"}\n";
+    test::writeFile(folder / "sums.jsonl", items);
+    test::writeFile(folder / "sums.yaml", R"(task: sums
+dataset_path: json
+dataset_kwargs: {data_files: sums.jsonl}
+test_split: train
+output_type: generate_until
+doc_to_text: "{{problem}} ="
+doc_to_target: "{{answer}}"
+generation_kwargs: {until: ["."], max_gen_toks: 5}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+)");
+}
+
 /// Everything that runs share: token shards, and the spec of a small pretraining.
 class Runs : public testing::Test {
 protected:
@@ -46,6 +66,7 @@ protected:
     {
         s_folder = std::make_unique<test::TemporaryFolder>();
         writeCorpus(*s_folder / "corpus.jsonl");
+        writeGenerationTask(*s_folder);
         const auto built = runProcess({program(), "data", "build", "--tokenizer", (quickstart() / "tokenizer").string(), "--output",
                                        (*s_folder / "shards").string(), (*s_folder / "corpus.jsonl").string()});
         ASSERT_EQ(built.exitCode, 0) << built.errors;
@@ -83,7 +104,7 @@ protected:
                 {"seed", 3},
                 {"model", (*s_folder / "reference" / "artifacts" / "model").string()},
                 {"data", Json::array({{{"path", (quickstart() / "placement-data.jsonl.gz").string()}}})},
-                {"tasks", {(tasks / "retrieval.yaml").string(), (tasks / "knowledge.yaml").string()}},
+                {"tasks", {(tasks / "retrieval.yaml").string(), (tasks / "knowledge.yaml").string(), (*s_folder / "sums.yaml").string()}},
                 {"item_limit", 6},
                 {"report_items", 4},
                 {"training", {{"steps", 24}, {"batch_size", 2}, {"sequence_length", 64}, {"learning_rate", 2e-3}, {"log_every", 1}}},
@@ -307,8 +328,11 @@ TEST_F(Runs, PlacementFindsScoresAndExportsAHybridThatChats)
     ASSERT_EQ(run.exitCode, 0) << run.errors;
 
     const Json heatmap = readJsonFile(folder / "artifacts" / "heatmap.json");
-    ASSERT_EQ(heatmap["tasks"].size(), 2u);
+    ASSERT_EQ(heatmap["tasks"].size(), 3u);
     EXPECT_EQ(heatmap["tasks"][0]["cells"].size(), 3u);
+    EXPECT_TRUE(heatmap["tasks"][0]["all"].contains("negative_loss"));
+    EXPECT_TRUE(heatmap["tasks"][2]["all"].contains("accuracy"));
+    EXPECT_FALSE(heatmap["tasks"][2]["all"].contains("negative_loss")) << "generated text has no loss";
     const Json search = readJsonFile(folder / "artifacts" / "search.json");
     // Teacher, linear, three single layers, and full x sliding pairs: each stored once.
     std::set<std::string> seen;
@@ -356,7 +380,7 @@ TEST_F(Runs, PlacementKilledAtManyPointsEndsWithTheSameNumbersAndScoresNothingTw
                 for (const auto& [task, metrics] : candidate->scores)
                     scored[candidate->id].insert(task + " " + std::to_string(metrics.at("objective")));
     for (const auto& [id, scores] : scored)
-        EXPECT_LE(scores.size(), 2u) << id << " was scored with different results";
+        EXPECT_LE(scores.size(), 3u) << id << " was scored with different results";
 }
 
 TEST_F(Runs, BadSpecsAreUsageErrorsThatNameTheKey)

@@ -15,8 +15,8 @@
 
 namespace postnas::engine {
 
-/// What one task says of one model. `metrics` has at least "accuracy" and "negative_loss" (minus the mean loss on the
-/// correct answer), and "objective": the one of them that the task is searched by.
+/// What one task says of one model. `metrics` has "accuracy", "negative_loss" (minus the mean loss on the correct answer; not of generated text), and
+/// "objective": the one of them that the task is searched by.
 struct TaskScores {
     std::map<std::string, double> metrics;
     std::map<std::string, double> groups; ///< accuracy by the task's group_by field

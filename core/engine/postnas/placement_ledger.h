@@ -25,7 +25,7 @@ public:
     /// Takes over the candidates of the run's event log.
     void restore();
 
-    /// The scores of a placement on a task: "accuracy", "negative_loss", "objective" of the search split; remembered, or
+    /// The scores of a placement on a task: TaskScores::metrics of the search split; remembered, or
     /// computed now and announced as a candidate of this origin.
     const std::map<std::string, double>& scores(const Placement& placement, int task, const std::string& origin,
                                                 const std::string& objective = {});

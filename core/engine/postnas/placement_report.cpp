@@ -101,8 +101,10 @@ void writeHeatmap(const RunContext& run, const PlacementSpec& spec, const Supern
     for (int task = 0; task < suite.taskCount(); ++task) {
         const auto cell = [&](const Placement& placement, const char* origin) {
             Json out = Json::object();
+            const auto& scores = ledger.scores(placement, task, origin);
             for (const char* metric : {"accuracy", "negative_loss", "objective"})
-                out[metric] = ledger.scores(placement, task, origin).at(metric);
+                if (scores.contains(metric)) // generated text has no loss
+                    out[metric] = scores.at(metric);
             return out;
         };
         Json cells = Json::array();
