@@ -20,7 +20,7 @@ struct Options {
     std::string config;
     std::vector<std::int64_t> contexts = {512, 1024, 2048};
     std::string batch = "1";
-    std::int64_t chunk = 2048;
+    std::int64_t chunk = 0;
     int steps = 32;
     bool noPrefill = false, noDecode = false;
     std::string output, trace;
@@ -42,7 +42,7 @@ Json rowJson(const engine::ThroughputReport& report, const engine::ThroughputRow
     if (!options.noPrefill)
         out["prefill"] = {{"seconds", row.prefillSeconds},
                           {"tokens_per_second", row.prefillTokensPerSecond},
-                          {"chunk", options.chunk},
+                          {"chunk", row.chunk},
                           {"flops", row.prefillFlops},
                           {"fraction_of_matrix_rate", row.prefillFlops / row.prefillSeconds / report.rates.matrixFlopsPerSecond}};
     if (!options.noDecode)
@@ -171,7 +171,7 @@ void addBenchmarkCommand(CLI::App& app)
     options->model.addDevice(*throughput);
     throughput->add_option("--contexts", options->contexts, "Tokens in the state, with commas")->delimiter(',')->capture_default_str()->check(CLI::Range(1, 1 << 24));
     throughput->add_option("--batch", options->batch, "Sequences together; largest: as many as fit the memory, in whole 256s from 1536 on")->capture_default_str();
-    throughput->add_option("--chunk", options->chunk, "Prompt tokens of a sequence in one pass")->capture_default_str()->check(CLI::Range(1, 1 << 24));
+    throughput->add_option("--chunk", options->chunk, "Prompt tokens of a sequence in one pass; 0: 8192 on a GPU, 512 on a CPU")->capture_default_str()->check(CLI::Range(0, 1 << 24));
     throughput->add_option("--steps", options->steps, "Timed decoding steps; the median counts")->capture_default_str()->check(CLI::Range(1, 100000));
     throughput->add_flag("--no-prefill", options->noPrefill, "Measure decoding alone");
     throughput->add_flag("--no-decode", options->noDecode, "Measure the prompt alone");

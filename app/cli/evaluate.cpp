@@ -1,4 +1,5 @@
 // `postnas evaluate`: scores a model on tasks and writes lm-evaluation-harness's results.json.
+#include <cmath>
 #include <cstdio>
 
 #include "app/cli/commands.h"
@@ -24,8 +25,10 @@ void run(const Options& options)
     const engine::EvaluationReport report
         = engine::evaluateModel(options.model.model, options.model.load, options.tasks, options.limit, options.output, processCancellation());
     for (const engine::EvaluationReport::Line& line : report.lines) {
-        std::printf("%-24s accuracy %.4f +- %.4f   loss %.4f   %lld items\n", sanitizeForTerminal(line.task).c_str(), line.accuracy, line.standardError,
-                    line.loss, static_cast<long long>(line.items));
+        std::printf("%-24s accuracy %.4f +- %.4f   ", sanitizeForTerminal(line.task).c_str(), line.accuracy, line.standardError);
+        if (std::isfinite(line.loss))
+            std::printf("loss %.4f   ", line.loss);
+        std::printf("%lld items\n", static_cast<long long>(line.items));
         for (const auto& [group, accuracy] : line.groups)
             std::printf("  %-22s %.4f\n", sanitizeForTerminal(group).c_str(), accuracy);
     }

@@ -64,7 +64,9 @@ struct SamplingFlags {
         command.add_option("--repetition-penalty", options.sampling.repetitionPenalty, "1: none")->capture_default_str();
         command.add_option("--seed", options.sampling.seed, "Seed of the sampling")->capture_default_str();
         command.add_option("--stop", options.stopStrings, "Ends the text; may be given several times");
-        command.add_option("--prefill-chunk", options.prefillChunk, "Prompt tokens per forward pass")->capture_default_str()->check(CLI::Range(1, 1 << 24));
+        command.add_option("--prefill-chunk", options.prefillChunk, "Prompt tokens per forward pass; 0: 8192 on a GPU, 512 on a CPU")
+            ->capture_default_str()
+            ->check(CLI::Range(0, 1 << 24));
     }
     /// With the end-of-sequence ids of the model.
     engine::GenerateOptions forModel(const engine::LanguageModel& model) const

@@ -16,7 +16,7 @@ struct EvaluationReport {
         std::string task;
         double accuracy = 0;
         double standardError = 0;
-        double loss = 0; ///< mean loss on the correct answer, nats
+        double loss = 0; ///< mean loss on the correct answer, nats; NaN for generated text
         std::int64_t items = 0;
         std::map<std::string, double> groups;
     };

@@ -11,6 +11,7 @@
 #include "core/engine/generation/decode_speed.h"
 #include "core/engine/generation/text_stream.h"
 #include "core/engine/model/hybrid_model.h"
+#include "core/engine/model/load_options.h"
 #include "core/engine/model/tensor_io.h"
 #include "core/engine/runtime.h"
 #include "core/huggingface/checkpoint.h"
@@ -20,14 +21,6 @@ namespace postnas::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-void applyStateDtype(const LoadOptions& options, HybridModel& model)
-{
-    if (options.stateDtype == "bfloat16")
-        model.holdRecurrentStatesIn(torch::kBFloat16);
-    else if (options.stateDtype != "float32")
-        throw usageError("state dtype \"" + options.stateDtype + "\" is unknown", "Known: float32, bfloat16.");
-}
 
 double secondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -82,10 +75,7 @@ std::unique_ptr<LanguageModel> LanguageModel::open(const std::filesystem::path& 
         checkVocabulary(static_cast<std::uint64_t>(m.tokenizer->vocabularySize()), checkpoint.architecture(), folder);
     }
     m.model = HybridModel::load(checkpoint, torch::Device(m.device), scalarTypeNamed(m.dtype));
-    if (options.ropeFrequencies != "float32" && options.ropeFrequencies != "bfloat16")
-        throw usageError("rope frequencies \"" + options.ropeFrequencies + "\" are unknown", "Known: float32, bfloat16.");
-    m.model->roundRotaryFrequencies(options.ropeFrequencies == "bfloat16");
-    applyStateDtype(options, *m.model);
+    applyLoadOptions(options, *m.model);
     return out;
 }
 
@@ -136,15 +126,15 @@ GenerationResult LanguageModel::generate(std::span<const std::int64_t> prompt, c
     const torch::InferenceMode guard;
     const HybridModel& model = *m->model;
     // On a GPU the step is one recorded launch with the choice of the token in it; a length-dependent RoPE cannot be recorded.
-    if (model.device().is_cuda() && model.architecture().ropeScaling.kind != RopeScaling::Kind::Dynamic) {
+    if (decodesInBatches(model)) {
         const PromptRequest request {{prompt.begin(), prompt.end()}, options.maxNewTokens, options.sampling};
         return generateTogether({&request, 1}, options, 1, [&](std::size_t, const StreamPiece& piece) { return !onPiece || onPiece(piece); }, cancellation)
             .front();
     }
     if (prompt.empty())
         throw usageError("the prompt is empty", "Give at least one token; a beginning-of-text token serves when there is no text.");
-    if (options.maxNewTokens < 0 || options.prefillChunk < 1)
-        throw usageError("the number of new tokens must be at least 0 and the prefill chunk at least 1");
+    if (options.maxNewTokens < 0 || options.prefillChunk < 0)
+        throw usageError("the number of new tokens and the prefill chunk must be at least 0");
     Sampler sampler(options.sampling);
     GenerationResult result;
     result.promptTokens = static_cast<std::int64_t>(prompt.size());
@@ -153,9 +143,10 @@ GenerationResult LanguageModel::generate(std::span<const std::int64_t> prompt, c
 
     const auto start = Clock::now();
     torch::Tensor hidden;
-    for (std::int64_t begin = 0; begin < result.promptTokens; begin += options.prefillChunk) {
+    const std::int64_t chunk = promptChunk(options.prefillChunk, model.device());
+    for (std::int64_t begin = 0; begin < result.promptTokens; begin += chunk) {
         cancellation.throwIfCancelled();
-        hidden = model.extend(input.slice(1, begin, std::min(result.promptTokens, begin + options.prefillChunk)), state);
+        hidden = model.extend(input.slice(1, begin, std::min(result.promptTokens, begin + chunk)), state);
     }
     m->synchronise();
     result.prefillSeconds = secondsSince(start);
@@ -209,7 +200,7 @@ std::vector<GenerationResult> LanguageModel::generateTogether(std::span<const Pr
                                                               const std::function<bool(std::size_t, const StreamPiece&)>& onPiece,
                                                               const CancellationToken& cancellation) const
 {
-    return engine::generateTogether(*m->model, tokenizer(), prompts, options, batch, onPiece, cancellation);
+    return engine::generateTogether(*m->model, nullptr, tokenizer(), prompts, options, batch, onPiece, cancellation);
 }
 
 double LanguageModel::measureDecode(std::int64_t context, std::int64_t batch, int steps) const

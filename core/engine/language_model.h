@@ -34,7 +34,7 @@ struct GenerateOptions {
     SamplingOptions sampling;
     std::vector<std::string> stopStrings; ///< the text ends before the first of them
     std::vector<std::int64_t> stopIds;    ///< end-of-sequence ids; the id itself adds no text
-    std::int64_t prefillChunk = 512;      ///< prompt tokens per forward pass: bounds memory, changes no result
+    std::int64_t prefillChunk = 0;        ///< prompt tokens per forward pass, 0: 8,192 on a GPU, 512 on a CPU; bounds memory, changes no result
 };
 
 /// One prompt of several that are generated for together.

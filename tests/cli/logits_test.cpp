@@ -98,7 +98,7 @@ TEST(ReferenceGreedyTokens, AreTheSame)
         std::string prompt;
         for (int i = 0; i < 12; ++i)
             prompt += (i ? "," : "") + std::to_string(ids[static_cast<std::size_t>(i)]);
-        for (const char* chunk : {"512", "5"}) {
+        for (const char* chunk : {"0", "512", "5"}) {
             const auto run = runProcess({(programFolder() / "postnas").string(), "generate", testData(g.folder).string(), "--prompt-ids", prompt,
                                          "--max-new-tokens", "24", "--prefill-chunk", chunk, "--json", "--device", "cpu", "--rope-frequencies",
                                          g.frequencies});

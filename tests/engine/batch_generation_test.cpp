@@ -50,7 +50,7 @@ Ids greedy(const HybridModel& model, const Ids& ids, std::int64_t count)
 std::vector<GenerationResult> together(const HybridModel& model, const std::vector<PromptRequest>& prompts, std::int64_t batch, const GenerateOptions& options = {},
                                        const std::function<bool(std::size_t, const StreamPiece&)>& onPiece = {}, const CancellationToken& cancellation = {})
 {
-    return generateTogether(model, nullptr, prompts, options, batch, onPiece, cancellation);
+    return generateTogether(model, nullptr, nullptr, prompts, options, batch, onPiece, cancellation);
 }
 
 TEST(GenerateTogether, EachPromptGetsTheTokensOfThePlainLoop)

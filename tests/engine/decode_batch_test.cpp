@@ -85,6 +85,32 @@ TEST_P(DecodeBatches, ProjectionsInOneStorageKeepTheirNamesAndGiveTheSameStep)
     EXPECT_LT((stepped() - changed).abs().max().item<double>(), 1e-5);
 }
 
+TEST(DecodeBatch, OtherMixersTakeThePlaceOfTheModels)
+{
+    const auto model = HybridModel::random(architectureWith("attention", true), 21, torch::kCPU, torch::kFloat32);
+    for (const char* block : {"jet", "sliding_window", "gla"}) {
+        const auto other = HybridModel::random(architectureWith(block, true), 22, torch::kCPU, torch::kFloat32);
+        const std::vector<const Block*> mixers = {&other->block(0), &model->block(1), &other->block(2)};
+        const torch::InferenceMode guard;
+        torch::manual_seed(6);
+        DecodeBatch batch(*model, 1, 20, &mixers), own(*model, 1, 20);
+        ModelState state = model->makeState(1, 20, &mixers);
+        const Tensor prompt = torch::randint(61, {1, 9});
+        model->extend(prompt, state, &mixers);
+        batch.assign(0, state);
+        ModelState ownState = model->makeState(1, 20);
+        model->extend(prompt, ownState);
+        own.assign(0, ownState);
+        for (int step = 0; step < 6; ++step) {
+            const Tensor ids = torch::randint(61, {1});
+            const Tensor expected = model->logits(model->extend(ids.unsqueeze(0), state, &mixers))[0][0];
+            const Tensor logits = batch.step(ids)[0];
+            EXPECT_LT((logits - expected).abs().max().item<double>(), 1e-5) << block << ", step " << step;
+            EXPECT_GT((own.step(ids)[0] - expected).abs().max().item<double>(), 1e-3) << block << ", step " << step;
+        }
+    }
+}
+
 TEST(DecodeBatch, RecurrentStatesCanBeHeldInBFloat16)
 {
     for (const std::string block : {"gla", "gated_delta_net", "jet"}) {

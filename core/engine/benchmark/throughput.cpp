@@ -10,8 +10,10 @@
 #include "core/base/error.h"
 #include "core/base/memory.h"
 #include "core/engine/benchmark/timing.h"
-#include "core/engine/generation/decode_batch.h"
+#include "core/engine/generation/batch_generation.h"
+#include "core/engine/generation/decode_speed.h"
 #include "core/engine/model/hybrid_model.h"
+#include "core/engine/model/load_options.h"
 #include "core/engine/model/tensor_io.h"
 #include "core/engine/runtime.h"
 #include "core/huggingface/checkpoint.h"
@@ -63,7 +65,10 @@ std::int64_t largestBatch(const HybridModel& model, std::int64_t context)
 class Measurement {
 public:
     Measurement(const HybridModel& model, const ThroughputRequest& request, const CancellationToken& cancellation)
-        : m_model(model), m_request(request), m_cancellation(cancellation)
+        : m_model(model)
+        , m_request(request)
+        , m_cancellation(cancellation)
+        , m_chunk(promptChunk(request.chunk, model.device()))
     {
     }
 
@@ -76,9 +81,10 @@ public:
         const StateTypes types = stateTypesOf(m_model);
         out.stateFormulaBytes = static_cast<double>(out.batch) * stateSize(a, context, types).total();
         if (m_request.prefill) {
+            out.chunk = m_chunk;
             ModelState state = m_model.makeState(out.batch, context);
             out.stateBytes = static_cast<double>(state.bytes());
-            read(state, out.batch, std::min(context, m_request.chunk)); // shapes that are new to the libraries cost time once
+            read(state, out.batch, std::min(context, m_chunk)); // shapes that are new to the libraries cost time once
             state.reset();
             const auto timedReading = [&] { return secondsOf(m_model.device(), [&] { read(state, out.batch, context); }); };
             out.prefillSeconds = timedReading();
@@ -94,7 +100,7 @@ public:
             }
         }
         if (m_request.decode) {
-            out.decodeSeconds = secondsOfStep(out);
+            out.decodeSeconds = secondsOfSteps(out);
             out.decodeTokensPerSecond = static_cast<double>(out.batch) / out.decodeSeconds;
             out.decodeBytes = decodeBytes(a, context, out.batch, static_cast<int>(c10::elementSize(m_model.dtype())), types);
             out.decodeFlops = static_cast<double>(out.batch) * decodeFlops(a, context);
@@ -109,46 +115,24 @@ private:
                               torch::TensorOptions().dtype(torch::kInt64).device(m_model.device()));
     }
 
-    /// The median step over a state of random numbers: on a GPU of a recorded batch, on a CPU as generation goes there.
-    double secondsOfStep(ThroughputRow& out) const
+    double secondsOfSteps(ThroughputRow& out) const
     {
-        constexpr int kWarmUp = 4; // a recorded batch replays from its third step on
-        const std::int64_t capacity = out.context + m_request.steps + kWarmUp + (m_request.trace.empty() ? 0 : 1);
-        std::unique_ptr<DecodeBatch> batch;
-        std::optional<ModelState> state;
-        if (m_model.device().is_cuda()) {
-            batch = std::make_unique<DecodeBatch>(m_model, out.batch, capacity);
-            batch->fillRandomly(out.context);
-            out.stateBytes = static_cast<double>(batch->stateBytes());
-        } else {
-            state = m_model.makeState(out.batch, capacity);
-            state->fillRandomly(out.context);
-            out.stateBytes = static_cast<double>(state->bytes());
-        }
-        std::vector<double> seconds;
-        torch::Tensor next = tokens(out.batch, 1).squeeze(1);
-        const auto step = [&] {
-            const torch::Tensor logits = batch ? batch->step(next) : m_model.logits(m_model.extend(next.unsqueeze(1), *state)).squeeze(1);
-            next = logits.argmax(-1);
-        };
-        for (int i = 0; i < m_request.steps + kWarmUp; ++i) {
-            m_cancellation.throwIfCancelled();
-            const double s = secondsOf(m_model.device(), step);
-            if (i >= kWarmUp)
-                seconds.push_back(s);
-        }
-        if (!m_request.trace.empty())
-            out.decodeTrace = trace("decode", out.context, step);
-        return median(seconds);
+        const bool traced = !m_request.trace.empty();
+        DecodingSteps step(m_model, nullptr, out.context, out.batch, DecodingSteps::kWarmUp + m_request.steps + (traced ? 1 : 0));
+        out.stateBytes = static_cast<double>(step.stateBytes());
+        const double seconds = secondsOfStep(step, m_model.device(), m_request.steps, m_cancellation);
+        if (traced)
+            out.decodeTrace = trace("decode", out.context, [&] { step(); });
+        return seconds;
     }
 
     /// A prompt in pieces, and the logits of its last token.
     void read(ModelState& state, std::int64_t batch, std::int64_t length) const
     {
         torch::Tensor hidden;
-        for (std::int64_t done = 0; done < length; done += m_request.chunk) {
+        for (std::int64_t done = 0; done < length; done += m_chunk) {
             m_cancellation.throwIfCancelled();
-            hidden = m_model.extend(tokens(batch, std::min(m_request.chunk, length - done)), state);
+            hidden = m_model.extend(tokens(batch, std::min(m_chunk, length - done)), state);
         }
         m_model.logits(hidden.slice(1, -1)).argmax(-1);
     }
@@ -162,6 +146,7 @@ private:
     const HybridModel& m_model;
     const ThroughputRequest& m_request;
     const CancellationToken& m_cancellation;
+    const std::int64_t m_chunk;
 };
 
 } // namespace
@@ -199,8 +184,7 @@ ThroughputReport measureThroughput(const ThroughputRequest& request, const std::
         report.dtype = resolveDtype(request.load.dtype, report.device, checkpoint.architecture().dtype);
         model = HybridModel::load(checkpoint, torch::Device(report.device), scalarTypeNamed(report.dtype));
     }
-    if (request.load.stateDtype == "bfloat16")
-        model->holdRecurrentStatesIn(torch::kBFloat16);
+    applyLoadOptions(request.load, *model);
     report.stateDtype = request.load.stateDtype;
     report.rates = measureMachineRates(report.device, report.dtype);
     Measurement measurement(*model, request, cancellation);

@@ -29,7 +29,7 @@ struct ThroughputRequest {
     LoadOptions load;
     std::vector<std::int64_t> contexts;   ///< tokens in the state when decoding starts, and of the prompt
     std::int64_t batch = 1;               ///< 0: the largest that fits the free memory, a multiple of 8 where that is more than 8, of 256 from 1536 on
-    std::int64_t chunk = 2048;            ///< prompt tokens of each sequence in one pass
+    std::int64_t chunk = 0;               ///< prompt tokens of each sequence in one pass; 0: as generation reads them on the device
     int steps = 32;                       ///< timed decoding steps
     bool prefill = true;
     bool decode = true;
@@ -40,6 +40,7 @@ struct ThroughputRequest {
 /// 20 s, since libraries make plans for shapes that are new to them. What was not asked for stays 0.
 struct ThroughputRow {
     std::int64_t context = 0, batch = 0;
+    std::int64_t chunk = 0;       ///< prompt tokens of each sequence in one pass
     double stateBytes = 0;        ///< held for the whole batch, as allocated
     double stateFormulaBytes = 0; ///< by the architecture's formula, for the whole batch
     double prefillSeconds = 0, prefillTokensPerSecond = 0, prefillFlops = 0;

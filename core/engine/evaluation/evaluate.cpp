@@ -4,6 +4,7 @@
 #include "core/base/files.h"
 #include "core/base/text.h"
 #include "core/engine/evaluation/task_suite.h"
+#include "core/engine/model/load_options.h"
 #include "core/engine/model/tensor_io.h"
 #include "core/engine/runtime.h"
 #include "core/huggingface/checkpoint.h"
@@ -24,6 +25,7 @@ EvaluationReport evaluateModel(const std::filesystem::path& model, const LoadOpt
         files.push_back(task.file);
     const TaskSuite suite(files, model, tokenizer, limit, 0);
     const auto hybrid = HybridModel::load(checkpoint, torch::Device(device), scalarTypeNamed(dtype));
+    applyLoadOptions(load, *hybrid);
 
     EvaluationReport report;
     std::vector<TaskDefinition> definitions;

@@ -5,8 +5,9 @@
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/engine/evaluation/generated_answers.h"
 #include "core/engine/evaluation/likelihood.h"
-#include "core/engine/generation/stop_strings.h"
+#include "core/engine/generation/decode_batch.h"
 #include "core/huggingface/chat_template.h"
 
 namespace postnas::engine {
@@ -47,29 +48,6 @@ LikelihoodRequest encode(const Tokenizer& tokenizer, std::vector<TextSegment> co
     request.context.assign(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(cut));
     request.continuation.assign(whole.begin() + static_cast<std::ptrdiff_t>(cut), whole.end());
     return request;
-}
-
-/// Greedy text after the prompt, up to a stop string, an end-of-sequence id or the item's limit.
-std::string generateText(const HybridModel& model, const std::vector<const Block*>* mixers, const Tokenizer& tokenizer, const EncodedItem& item)
-{
-    const torch::InferenceMode guard;
-    const auto& eos = model.architecture().eosTokenIds;
-    ModelState state = model.makeState(1, static_cast<std::int64_t>(item.prompt.size()) + item.item.maxTokens, mixers);
-    const auto options = torch::TensorOptions().dtype(torch::kInt64);
-    torch::Tensor next = torch::tensor(std::vector<std::int64_t>(item.prompt.begin(), item.prompt.end()), options).unsqueeze(0);
-    StreamDecoder decoder(tokenizer);
-    StopStringFilter stops(item.item.stop);
-    std::string text;
-    for (int i = 0; i < item.item.maxTokens && !stops.stopped(); ++i) {
-        const torch::Tensor hidden = model.extend(next.to(model.device()), state, mixers);
-        const auto id = model.logits(hidden.select(1, hidden.size(1) - 1)).argmax(-1).item<std::int64_t>();
-        if (std::find(eos.begin(), eos.end(), id) != eos.end())
-            break;
-        text += stops.push(decoder.push(static_cast<std::int32_t>(id)));
-        next = torch::full({1, 1}, id, options);
-    }
-    text += stops.push(decoder.finish());
-    return text + stops.finish();
 }
 
 } // namespace
@@ -160,18 +138,23 @@ std::vector<ItemScore> TaskSuite::itemScores(int task, Split split, const Hybrid
                                              const CancellationToken& cancellation) const
 {
     const Task& t = *m_tasks[static_cast<std::size_t>(task)];
+    std::vector<ItemScore> out;
+    if (t.definition.outputType == OutputType::GenerateUntil) {
+        std::vector<std::vector<std::int32_t>> prompts;
+        for (const EncodedItem& item : t.items(split))
+            prompts.push_back(item.prompt);
+        const std::vector<std::string> texts
+            = generatedAnswers(model, mixers, m_tokenizer, prompts, {t.definition.maxTokens, t.definition.stop}, decodesInBatches(model), cancellation);
+        for (std::size_t i = 0; i < texts.size(); ++i)
+            out.push_back(scoreGeneration(t.definition, t.items(split)[i].item, texts[i]));
+        return out;
+    }
     std::vector<LikelihoodRequest> requests;
     for (const EncodedItem& item : t.items(split))
         requests.insert(requests.end(), item.requests.begin(), item.requests.end());
     const std::vector<Likelihood> answers = likelihoods(model, mixers, requests, 8192, cancellation);
-    std::vector<ItemScore> out;
     std::size_t next = 0;
     for (const EncodedItem& item : t.items(split)) {
-        if (t.definition.outputType == OutputType::GenerateUntil) {
-            cancellation.throwIfCancelled();
-            out.push_back(scoreGeneration(t.definition, item.item, generateText(model, mixers, m_tokenizer, item)));
-            continue;
-        }
         const Likelihood* first = &answers[next];
         next += item.requests.size();
         if (t.definition.outputType == OutputType::MultipleChoice) {

@@ -66,9 +66,11 @@ private:
 
 class Generation {
 public:
-    Generation(const HybridModel& model, const Tokenizer* tokenizer, std::span<const PromptRequest> prompts, const GenerateOptions& options,
-               std::int64_t batch, const std::function<bool(std::size_t, const StreamPiece&)>& onPiece, const CancellationToken& cancellation)
+    Generation(const HybridModel& model, const std::vector<const Block*>* mixers, const Tokenizer* tokenizer, std::span<const PromptRequest> prompts,
+               const GenerateOptions& options, std::int64_t batch, const std::function<bool(std::size_t, const StreamPiece&)>& onPiece,
+               const CancellationToken& cancellation)
         : m_model(model)
+        , m_mixers(mixers)
         , m_tokenizer(tokenizer)
         , m_prompts(prompts)
         , m_options(options)
@@ -76,7 +78,8 @@ public:
         , m_cancellation(cancellation)
         , m_rows(static_cast<std::size_t>(batch))
         , m_results(prompts.size())
-        , m_batch(model, batch, capacity())
+        , m_chunk(promptChunk(options.prefillChunk, model.device()))
+        , m_batch(model, batch, capacity(), mixers)
         , m_copies {StepCopy(batch, model.device()), StepCopy(batch, model.device())}
     {
         m_batch.sampleOnDevice(options.stopIds, std::any_of(prompts.begin(), prompts.end(), [](const PromptRequest& p) { return p.sampling.repetitionPenalty != 1; }));
@@ -137,12 +140,12 @@ private:
         const bool inPlace = m_prompts.size() == 1 && m_rows.size() == 1;
         std::optional<ModelState> own;
         if (!inPlace)
-            own = m_model.makeState(1, length);
+            own = m_model.makeState(1, length, m_mixers);
         ModelState& state = inPlace ? m_batch.state() : *own;
         torch::Tensor hidden;
-        for (std::int64_t first = 0; first < length; first += m_options.prefillChunk) {
+        for (std::int64_t first = 0; first < length; first += m_chunk) {
             m_cancellation.throwIfCancelled();
-            hidden = m_model.extend(ids.slice(0, first, std::min(length, first + m_options.prefillChunk)).unsqueeze(0), state);
+            hidden = m_model.extend(ids.slice(0, first, std::min(length, first + m_chunk)).unsqueeze(0), state, m_mixers);
         }
         if (!inPlace)
             m_batch.assign(static_cast<std::int64_t>(at), state);
@@ -220,6 +223,7 @@ private:
     }
 
     const HybridModel& m_model;
+    const std::vector<const Block*>* m_mixers;
     const Tokenizer* m_tokenizer;
     std::span<const PromptRequest> m_prompts;
     const GenerateOptions& m_options;
@@ -227,6 +231,7 @@ private:
     const CancellationToken& m_cancellation;
     std::vector<Row> m_rows;
     std::vector<GenerationResult> m_results;
+    std::int64_t m_chunk;
     DecodeBatch m_batch;
     std::array<StepCopy, 2> m_copies;
     std::size_t m_nextPrompt = 0;
@@ -234,18 +239,23 @@ private:
 
 } // namespace
 
-std::vector<GenerationResult> generateTogether(const HybridModel& model, const Tokenizer* tokenizer, std::span<const PromptRequest> prompts,
-                                               const GenerateOptions& options, std::int64_t batch,
+std::int64_t promptChunk(std::int64_t asked, const torch::Device& device)
+{
+    return asked > 0 ? asked : device.is_cuda() ? 8192 : 512;
+}
+
+std::vector<GenerationResult> generateTogether(const HybridModel& model, const std::vector<const Block*>* mixers, const Tokenizer* tokenizer,
+                                               std::span<const PromptRequest> prompts, const GenerateOptions& options, std::int64_t batch,
                                                const std::function<bool(std::size_t, const StreamPiece&)>& onPiece,
                                                const CancellationToken& cancellation)
 {
     const torch::InferenceMode guard;
     if (prompts.empty())
         return {};
-    if (batch < 1 || options.prefillChunk < 1)
-        throw usageError("the batch and the prefill chunk must be at least 1");
+    if (batch < 1 || options.prefillChunk < 0)
+        throw usageError("the batch must be at least 1, and the prefill chunk too, or 0 for the device's own");
     batch = std::min(batch, static_cast<std::int64_t>(prompts.size()));
-    return Generation(model, tokenizer, prompts, options, batch, onPiece, cancellation).run();
+    return Generation(model, mixers, tokenizer, prompts, options, batch, onPiece, cancellation).run();
 }
 
 } // namespace postnas::engine

@@ -15,10 +15,14 @@ class Tokenizer;
 
 namespace postnas::engine {
 
-/// The results in the order of the prompts. `batch`: rows that run together. `onPiece` gets the prompt's index; false ends that sequence.
-/// The host sees a token while the device already computes the next one. Throws as LanguageModel::generate does.
-std::vector<GenerationResult> generateTogether(const HybridModel& model, const Tokenizer* tokenizer, std::span<const PromptRequest> prompts,
-                                               const GenerateOptions& options, std::int64_t batch,
+/// Prompt tokens of one forward pass where nobody asked for a number (`asked` 0): as many as keep the device busy, and bound the memory.
+std::int64_t promptChunk(std::int64_t asked, const torch::Device& device);
+
+/// The results in the order of the prompts. `batch`: rows that run together; `mixers`, when given, override the model's blocks. `onPiece` gets the
+/// prompt's index; false ends that sequence. The host sees a token while the device already computes the next one. Throws as
+/// LanguageModel::generate does.
+std::vector<GenerationResult> generateTogether(const HybridModel& model, const std::vector<const Block*>* mixers, const Tokenizer* tokenizer,
+                                               std::span<const PromptRequest> prompts, const GenerateOptions& options, std::int64_t batch,
                                                const std::function<bool(std::size_t, const StreamPiece&)>& onPiece,
                                                const CancellationToken& cancellation);
 

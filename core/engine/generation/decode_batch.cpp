@@ -11,9 +11,15 @@ constexpr int kWarmUpSteps = 2;
 
 } // namespace
 
-DecodeBatch::DecodeBatch(const HybridModel& model, std::int64_t batch, std::int64_t capacity)
+bool decodesInBatches(const HybridModel& model)
+{
+    return model.device().is_cuda() && model.architecture().ropeScaling.kind != RopeScaling::Kind::Dynamic;
+}
+
+DecodeBatch::DecodeBatch(const HybridModel& model, std::int64_t batch, std::int64_t capacity, const std::vector<const Block*>* mixers)
     : m_model(model)
-    , m_state(model.makeState(batch, capacity))
+    , m_mixers(mixers)
+    , m_state(model.makeState(batch, capacity, mixers))
     , m_lengths(torch::zeros({batch}, torch::TensorOptions().dtype(torch::kInt32).device(model.device())))
     , m_ids(torch::zeros({batch}, torch::TensorOptions().dtype(torch::kInt32).device(model.device())))
 {
@@ -41,7 +47,7 @@ void DecodeBatch::compute()
     if (!m_sampling)
         m_lengths.add_(1);
     m_logits.reset(); // before the next ones exist: of many sequences they take gigabytes
-    m_logits = m_model.decode(m_ids, m_lengths, m_state);
+    m_logits = m_model.decode(m_ids, m_lengths, m_state, m_mixers);
     if (m_sampling)
         ops::sampleNext(m_logits, *m_sampling);
 }

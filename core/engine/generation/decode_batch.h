@@ -11,12 +11,15 @@
 
 namespace postnas::engine {
 
+/// Whether generation takes recorded batches: on a GPU, unless dynamic RoPE makes the frequencies depend on a sequence's length.
+bool decodesInBatches(const HybridModel& model);
+
 /// Holds the states of `batch` sequences of at most `capacity` tokens. On a GPU the third step is recorded and later ones replay it: no
 /// allocation, one launch, nothing waits for the host.
 class DecodeBatch {
 public:
-    /// `model` must outlive it. Throws Error(Usage) for dynamic RoPE, whose frequencies depend on the length.
-    DecodeBatch(const HybridModel& model, std::int64_t batch, std::int64_t capacity);
+    /// `model` and `mixers`, which override its blocks, must outlive it. Throws Error(Usage) for dynamic RoPE, whose frequencies depend on the length.
+    DecodeBatch(const HybridModel& model, std::int64_t batch, std::int64_t capacity, const std::vector<const Block*>* mixers = nullptr);
 
     /// Takes over a prompt that was read by `extend` into a state for one sequence, as sequence `row`.
     void assign(std::int64_t row, const ModelState& prompt);
@@ -53,6 +56,7 @@ private:
     void run();
 
     const HybridModel& m_model;
+    const std::vector<const Block*>* m_mixers;
     ModelState m_state;
     torch::Tensor m_lengths;
     torch::Tensor m_ids;    ///< int32 [batch]: where a recorded step reads, and leaves what it chose

@@ -276,7 +276,7 @@ torch::Tensor HybridModel::extend(const torch::Tensor& ids, ModelState& state, c
     return hidden;
 }
 
-torch::Tensor HybridModel::decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state) const
+torch::Tensor HybridModel::decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state, const std::vector<const Block*>* mixers) const
 {
     const ForwardContext tables = context(0, state.m_capacity);
     DecodeContext positions{tables.cosine, tables.sine, lengths};
@@ -286,9 +286,9 @@ torch::Tensor HybridModel::decode(const torch::Tensor& ids, const torch::Tensor&
         const auto at = static_cast<std::size_t>(i);
         const LayerWeights& w = m_layers[at];
         positions.next = {w.gate, w.up};
-        block(i).decode(hidden, {w.inputNorm, epsilon}, positions, *state.m_layers[at]);
+        mixer(i, mixers).decode(hidden, {w.inputNorm, epsilon}, positions, *state.m_layers[at]);
         const torch::Tensor inner = ops::gatedProduct(hidden, {w.outputNorm, epsilon}, w.gate, w.up, {w.down});
-        ops::addProduct(hidden, inner, w.down, std::nullopt, at + 1 < m_layers.size() ? block(i + 1).firstRead() : ops::Upcoming{m_head});
+        ops::addProduct(hidden, inner, w.down, std::nullopt, at + 1 < m_layers.size() ? mixer(i + 1, mixers).firstRead() : ops::Upcoming{m_head});
     }
     return ops::tokenProducts(hidden, {m_norm, epsilon}, {{m_head, std::nullopt, false, true}})[0];
 }

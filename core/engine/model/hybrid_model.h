@@ -92,7 +92,7 @@ public:
     /// One token of each sequence, whose lengths may differ: ids int64 [batch] -> logits [batch, vocabulary] of the type that logits() gives.
     /// `lengths` int32 [batch] counts the tokens with this one. Nothing is read back to the host. See Block::decode. Not for dynamic RoPE, whose
     /// frequencies depend on the length.
-    torch::Tensor decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state) const;
+    torch::Tensor decode(const torch::Tensor& ids, const torch::Tensor& lengths, ModelState& state, const std::vector<const Block*>* mixers = nullptr) const;
 
     const Block& block(int layer) const { return *m_blocks[static_cast<std::size_t>(layer)]; }
     Block& block(int layer) { return *m_blocks[static_cast<std::size_t>(layer)]; }

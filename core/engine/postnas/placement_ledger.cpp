@@ -137,8 +137,8 @@ void PlacementLedger::measureSpeeds()
         m_run.cancellation.throwIfCancelled();
         const auto key = std::make_pair(placement.full.size(), placement.sliding.size());
         if (!speeds.contains(key)) {
-                    const std::vector<const Block*> mixers = m_supernet.mixers(placement.full, placement.sliding);
-            speeds[key] = measureDecodeSpeed(m_supernet.teacher(), &mixers, m_context, 1, kSteps);
+            const std::vector<const Block*> mixers = m_supernet.mixers(placement.full, placement.sliding);
+            speeds[key] = measureDecodeSpeed(m_supernet.teacher(), &mixers, m_context, 1, kSteps, m_run.cancellation);
         }
         entry.cost.decodeTokensPerSecond = speeds[key];
         announce(entry);
