@@ -96,8 +96,8 @@ public:
     /// Greedy decoding with the checkpoint's end-of-sequence ids.
     GenerateOptions defaultGenerateOptions() const;
 
-    /// Tokens per second of decoding one token for each of `batch` sequences whose states hold `context` tokens: the median
-    /// of `steps` timed steps.
+    /// Tokens per second of decoding one token for each of `batch` sequences whose states hold `context` tokens (random numbers): the median of
+    /// `steps` timed steps, taken as generation takes them.
     double measureDecode(std::int64_t context, std::int64_t batch, int steps) const;
 
 private:
