@@ -55,7 +55,7 @@ struct ThroughputReport {
     std::vector<ThroughputRow> rows;
 };
 
-/// `onRow` sees each row as it is ready. Decoding starts from a state of random numbers, so that a long context costs no long wait. Throws Error(Resource) when a batch does not fit, Error(Cancelled) on a stop.
+/// `onRow` sees each row as it is ready. Decoding starts from a state of random numbers, so that a long context costs no long wait. Throws Error(Resource) when a batch does not fit, Error(Interrupted) on a stop.
 ThroughputReport measureThroughput(const ThroughputRequest& request, const std::function<void(const ThroughputReport&, const ThroughputRow&)>& onRow,
                                    const CancellationToken& cancellation);
 

@@ -20,7 +20,7 @@ struct AnswerLimits {
 };
 
 /// The answers in the order of the prompts. One after the other; with `together` many at once through the batch that generation uses (not for dynamic
-/// RoPE). `mixers`, when given, override the model's blocks. Throws Error(Cancelled) on a stop.
+/// RoPE). `mixers`, when given, override the model's blocks. Throws Error(Interrupted) on a stop.
 std::vector<std::string> generatedAnswers(const HybridModel& model, const std::vector<const Block*>* mixers, const Tokenizer& tokenizer,
                                           std::span<const std::vector<std::int32_t>> prompts, const AnswerLimits& limits, bool together,
                                           const CancellationToken& cancellation);
