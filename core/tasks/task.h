@@ -61,8 +61,6 @@ struct TaskItem {
     std::vector<std::string> choices; ///< without the delimiter; empty unless multiple choice
     int answer = -1;                  ///< index into `choices`
     std::string target;               ///< the expected text, without the delimiter; of multiple choice the right choice
-    std::vector<std::string> stop;
-    int maxTokens = 0;
     std::string group; ///< the value of group_by
 };
 

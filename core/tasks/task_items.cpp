@@ -159,8 +159,6 @@ TaskItem makeItem(const TaskDefinition& task, const Document& doc)
 {
     TaskItem item;
     item.context = renderTemplate(doc, task.description) + textOf(doc, task.docToText);
-    item.stop = task.stop;
-    item.maxTokens = task.maxTokens;
     if (task.outputType == OutputType::MultipleChoice) {
         item.choices = choicesOf(doc, task.docToChoice);
         if (item.choices.size() < 2 || item.choices.size() > 1000)

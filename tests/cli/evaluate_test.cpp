@@ -27,20 +27,9 @@ TEST(Evaluate, GeneratedAnswersAreThoseOfGenerate)
     std::string answer = parseJson(whole.output, "generate")["text"].get<std::string>();
     answer.erase(0, answer.find_first_not_of(' '));
     EXPECT_EQ(answer, "97-6=91;91-8=83");
-    // One right answer, one wrong one.
-    test::writeFile(folder / "sums.jsonl", dumpJson({{"problem", "97-6-8"}, {"worked", answer}}) + "\n" + dumpJson({{"problem", "44-9+7"}, {"worked", "0"}}) + "\n");
-    test::writeFile(folder / "sums.yaml", R"(task: sums
-dataset_path: json
-dataset_kwargs: {data_files: sums.jsonl}
-test_split: train
-output_type: generate_until
-doc_to_text: "Compute {{problem}}.\nSteps:"
-doc_to_target: "{{worked}}"
-generation_kwargs: {until: ["."], max_gen_toks: 40}
-metric_list:
-  - {metric: exact_match, aggregation: mean, higher_is_better: true}
-)");
-    const auto run = postnas({"evaluate", (kQuickstart / "model").string(), "--tasks", (folder / "sums.yaml").string(), "--output", (folder / "results.json").string()});
+    const std::filesystem::path task
+        = test::writeGenerationTask(folder.path(), "sums", "Compute {{problem}}.\\nSteps:", 40, {{"97-6-8", answer}, {"44-9+7", "0"}}); // one right, one wrong
+    const auto run = postnas({"evaluate", (kQuickstart / "model").string(), "--tasks", task.string(), "--output", (folder / "results.json").string()});
     ASSERT_EQ(run.exitCode, 0) << run.errors;
     EXPECT_THAT(run.output, HasSubstr("accuracy 0.5000"));
     EXPECT_THAT(run.output, testing::Not(HasSubstr("nan"))) << "generated text has no loss";

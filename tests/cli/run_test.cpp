@@ -39,26 +39,6 @@ void writeCorpus(const fs::path& file)
     test::writeFile(file, lines);
 }
 
-/// A task whose answers are generated.
-void writeGenerationTask(const test::TemporaryFolder& folder)
-{
-    std::string items;
-    for (int i = 0; i < 10; ++i)
-        items += "{\"problem\": \"" + std::to_string(i) + " + 1\", \"answer\": \"" + std::to_string(i + 1) + "\"}\n";
-    test::writeFile(folder / "sums.jsonl", items);
-    test::writeFile(folder / "sums.yaml", R"(task: sums
-dataset_path: json
-dataset_kwargs: {data_files: sums.jsonl}
-test_split: train
-output_type: generate_until
-doc_to_text: "{{problem}} ="
-doc_to_target: "{{answer}}"
-generation_kwargs: {until: ["."], max_gen_toks: 5}
-metric_list:
-  - {metric: exact_match, aggregation: mean, higher_is_better: true}
-)");
-}
-
 /// Everything that runs share: token shards, and the spec of a small pretraining.
 class Runs : public testing::Test {
 protected:
@@ -66,7 +46,10 @@ protected:
     {
         s_folder = std::make_unique<test::TemporaryFolder>();
         writeCorpus(*s_folder / "corpus.jsonl");
-        writeGenerationTask(*s_folder);
+        std::vector<std::pair<std::string, std::string>> sums;
+        for (int i = 0; i < 10; ++i)
+            sums.emplace_back(std::to_string(i) + " + 1", std::to_string(i + 1));
+        test::writeGenerationTask(s_folder->path(), "sums", "{{problem}} =", 5, sums);
         const auto built = runProcess({program(), "data", "build", "--tokenizer", (quickstart() / "tokenizer").string(), "--output",
                                        (*s_folder / "shards").string(), (*s_folder / "corpus.jsonl").string()});
         ASSERT_EQ(built.exitCode, 0) << built.errors;

@@ -53,6 +53,26 @@ void writeFile(const fs::path& file, std::string_view content)
         throw std::runtime_error("cannot write " + file.string());
 }
 
+std::filesystem::path writeGenerationTask(const std::filesystem::path& folder, const std::string& name, const std::string& docToText, int maxTokens,
+                                          const std::vector<std::pair<std::string, std::string>>& items)
+{
+    std::string lines;
+    for (const auto& [problem, answer] : items)
+        lines += R"({"problem": ")" + problem + R"(", "answer": ")" + answer + "\"}\n";
+    writeFile(folder / (name + ".jsonl"), lines);
+    const std::filesystem::path file = folder / (name + ".yaml");
+    writeFile(file, "task: " + name + "\ndataset_path: json\ndataset_kwargs: {data_files: " + name + R"(.jsonl}
+test_split: train
+output_type: generate_until
+doc_to_text: ")" + docToText + R"("
+doc_to_target: "{{answer}}"
+generation_kwargs: {until: ["."], max_gen_toks: )" + std::to_string(maxTokens) + R"(}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+)");
+    return file;
+}
+
 std::string readFile(const fs::path& file)
 {
     std::ifstream in(file, std::ios::binary);

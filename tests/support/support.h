@@ -33,6 +33,10 @@ std::filesystem::path programFolder();
 std::optional<std::filesystem::path> qwenTokenizerFolder();
 
 void writeFile(const std::filesystem::path& file, std::string_view content);
+/// A task of generated answers, which end before a full stop: FOLDER/NAME.yaml over FOLDER/NAME.jsonl with a "problem" and an "answer" a line,
+/// texts that need no escapes in JSON. Returns the task file.
+std::filesystem::path writeGenerationTask(const std::filesystem::path& folder, const std::string& name, const std::string& docToText, int maxTokens,
+                                          const std::vector<std::pair<std::string, std::string>>& items);
 std::string readFile(const std::filesystem::path& file);
 
 struct ProcessResult {

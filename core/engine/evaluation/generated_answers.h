@@ -19,8 +19,8 @@ struct AnswerLimits {
     std::vector<std::string> stop; ///< an answer ends before the first of them, or at an end-of-sequence id of the architecture
 };
 
-/// The answers in the order of the prompts. One after the other; with `together` many at once through the batch that generation uses (not for dynamic
-/// RoPE). `mixers`, when given, override the model's blocks. Throws Error(Interrupted) on a stop.
+/// The answers in the order of the prompts: one after the other, or with `together` many at once (see decodesInBatches). `mixers`, when given,
+/// override the model's blocks. Throws Error(Interrupted) on a stop.
 std::vector<std::string> generatedAnswers(const HybridModel& model, const std::vector<const Block*>* mixers, const Tokenizer& tokenizer,
                                           std::span<const std::vector<std::int32_t>> prompts, const AnswerLimits& limits, bool together,
                                           const CancellationToken& cancellation);

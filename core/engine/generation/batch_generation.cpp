@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/engine/generation/decode_batch.h"
+#include "core/engine/generation/prompt.h"
 #include "core/engine/generation/text_stream.h"
 
 namespace postnas::engine {
@@ -18,20 +19,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double secondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-void checkPrompt(const PromptRequest& prompt, const Architecture& architecture)
-{
-    if (prompt.ids.empty())
-        throw usageError("the prompt is empty", "Give at least one token; a beginning-of-text token serves when there is no text.");
-    if (prompt.maxNewTokens < 0)
-        throw usageError("the number of new tokens must be at least 0");
-    prompt.sampling.check();
-    for (std::size_t i = 0; i < prompt.ids.size(); ++i)
-        if (prompt.ids[i] < 0 || prompt.ids[i] >= architecture.vocabularySize)
-            throw inputError("input id " + std::to_string(prompt.ids[i]) + " at position " + std::to_string(i) + " is outside the vocabulary of "
-                                 + std::to_string(architecture.vocabularySize) + " ids",
-                             "Was the text tokenized with another model's tokenizer?");
-}
 
 /// What a step chose, on its way to the host.
 class StepCopy {
@@ -239,11 +226,6 @@ private:
 
 } // namespace
 
-std::int64_t promptChunk(std::int64_t asked, const torch::Device& device)
-{
-    return asked > 0 ? asked : device.is_cuda() ? 8192 : 512;
-}
-
 std::vector<GenerationResult> generateTogether(const HybridModel& model, const std::vector<const Block*>* mixers, const Tokenizer* tokenizer,
                                                std::span<const PromptRequest> prompts, const GenerateOptions& options, std::int64_t batch,
                                                const std::function<bool(std::size_t, const StreamPiece&)>& onPiece,
@@ -252,8 +234,8 @@ std::vector<GenerationResult> generateTogether(const HybridModel& model, const s
     const torch::InferenceMode guard;
     if (prompts.empty())
         return {};
-    if (batch < 1 || options.prefillChunk < 0)
-        throw usageError("the batch must be at least 1, and the prefill chunk too, or 0 for the device's own");
+    if (batch < 1)
+        throw usageError("the batch must be at least 1");
     batch = std::min(batch, static_cast<std::int64_t>(prompts.size()));
     return Generation(model, mixers, tokenizer, prompts, options, batch, onPiece, cancellation).run();
 }

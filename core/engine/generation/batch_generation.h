@@ -15,9 +15,6 @@ class Tokenizer;
 
 namespace postnas::engine {
 
-/// Prompt tokens of one forward pass where nobody asked for a number (`asked` 0): as many as keep the device busy, and bound the memory.
-std::int64_t promptChunk(std::int64_t asked, const torch::Device& device);
-
 /// The results in the order of the prompts. `batch`: rows that run together; `mixers`, when given, override the model's blocks. `onPiece` gets the
 /// prompt's index; false ends that sequence. The host sees a token while the device already computes the next one. Throws as
 /// LanguageModel::generate does.

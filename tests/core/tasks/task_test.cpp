@@ -122,8 +122,8 @@ metadata: {chat: true}
     const TaskItem item = loadItems(task).at(0);
     EXPECT_EQ(item.context, "Q: 2+2\nA:");
     EXPECT_EQ(item.target, "4");
-    EXPECT_THAT(item.stop, ElementsAre("\n", "Q:"));
-    EXPECT_EQ(item.maxTokens, 12);
+    EXPECT_THAT(task.stop, ElementsAre("\n", "Q:"));
+    EXPECT_EQ(task.maxTokens, 12);
     EXPECT_TRUE(task.chat);
     EXPECT_EQ(task.targetDelimiter, "") << "an answer in a chat begins a turn";
     EXPECT_TRUE(task.ignoreCase);
